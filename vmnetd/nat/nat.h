@@ -1,0 +1,131 @@
+/*
+ * Address translation between guests and the host's sockets
+ *
+ * No TCP stack: the kernel's socket is the buffer (architecture, data path 5).
+ * A flow maps one guest's transport address to one socket.  Data from a guest
+ * goes straight into sendmsg(), and is acknowledged as far as the kernel took
+ * it; data for a guest is peeked, stays in the kernel until the guest
+ * acknowledges it, and is then discarded.  Where the kernel has no SO_PEEK_OFF
+ * for TCP, a bounded ring per flow takes its place.
+ *
+ * The engine has no clock and no log and reaches the switch only by NatOps. It
+ * watches its sockets itself (loop/).
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef VMNETD_NAT_NAT_H
+#define VMNETD_NAT_NAT_H
+
+#include <glib.h>
+#include "loop/loop.h"
+#include "proto/addr.h"
+#include "proto/frame.h"
+#include "proto/ip.h"
+
+typedef struct Nat Nat;
+
+typedef enum NatVerdict {
+    NAT_OK,
+    NAT_REFUSED,    /* route() forbade it */
+    NAT_MALFORMED,
+    NAT_LIMIT,
+} NatVerdict;
+
+/**
+ * NatRoute: where a guest's packet really goes.
+ * @target: transport address for connect() or sendto(), family may only be
+ *     the guest's own
+ * @source: address to bind the socket to; AF_UNSPEC: the kernel chooses
+ */
+typedef struct NatRoute {
+    IpEndpoint target;
+    IpAddr source;
+} NatRoute;
+
+typedef struct NatOps {
+    /* May a guest reach @dst, and where is that? False: refused. */
+    bool (*route)(void *opaque, uint8_t proto, const IpEndpoint *dst,
+                  NatRoute *ret_route);
+    /* The address under which a guest sees @peer (loopback: the gateway). */
+    IpAddr (*peer_seen)(void *opaque, const IpAddr *peer);
+    /* MAC of a guest; false: being asked for, the caller tries again. */
+    bool (*neighbour)(void *opaque, const IpAddr *guest, int64_t now_ms,
+                      MacAddr *ret_mac, uint32_t *ret_port);
+    /*
+     * Bytes that the port of @mac takes now. When 0 (or less than a frame)
+     * nat_resume() follows once there is room.
+     */
+    size_t (*room)(void *opaque, const MacAddr *mac, int64_t now_ms);
+    /* Frames to guests; their memory is valid during the call. */
+    void (*output)(void *opaque, Frame *frames, unsigned n, int64_t now_ms);
+    /* The next deadline is now @deadline_ms: arm a timer; -1: none. */
+    void (*deadline)(void *opaque, int64_t deadline_ms);
+} NatOps;
+
+typedef struct NatConfig {
+    Loop *loop;
+    MacAddr gateway_mac;
+    IpAddr gateway4, gateway6;  /* source of ICMP errors of our own */
+    uint32_t mtu_bytes;
+    uint8_t hash_key[16];
+    bool no_peek_off;           /* VMNET_NO_PEEK_OFF=1 */
+    unsigned flows_per_port;    /* 16384 */
+    unsigned flows_max;         /* 65536 */
+} NatConfig;
+
+typedef struct NatStats {
+    unsigned tcp_flows, udp_flows, icmp_flows;
+    uint64_t flows_made, flows_recycled, flows_refused;
+    uint64_t retransmits;
+} NatStats;
+
+/** nat_probe_peek_off: SO_PEEK_OFF works on TCP sockets of @family. */
+bool nat_probe_peek_off(sa_family_t family);
+
+Nat *nat_new(const NatConfig *config, const NatOps *ops, void *opaque);
+void nat_free(Nat *nat);
+
+/** nat_input: one packet of a guest; fragments are put together in here. */
+NatVerdict nat_input(Nat *nat, const Frame *frame, const IpPacket *ip,
+                     int64_t now_ms);
+/** nat_flush: the batch has ended: acknowledgements and answers leave. */
+void nat_flush(Nat *nat, int64_t now_ms);
+/** nat_resume: a receiver that was full has room. */
+void nat_resume(Nat *nat, int64_t now_ms);
+/** nat_run: timers. The next deadline comes by NatOps.deadline. */
+void nat_run(Nat *nat, int64_t now_ms);
+/** nat_port_gone: end all flows of port @id. */
+void nat_port_gone(Nat *nat, uint32_t id, int64_t now_ms);
+
+/**
+ * nat_tcp_accept: a connection from outside, to be opened to @guest.
+ * @fd: (transfer full): connected socket, closed by us also on failure
+ * @peer: who the guest sees (peer_seen() has not been applied yet)
+ */
+bool nat_tcp_accept(Nat *nat, int fd, const IpEndpoint *peer,
+                    const IpEndpoint *guest, int64_t now_ms);
+
+/**
+ * nat_udp_forward: datagrams that arrive at @fd go to @guest, its answers back.
+ * @fd: (transfer full): bound, unconnected UDP socket
+ *
+ * Returns: a handle for nat_udp_forward_free(); NULL at a limit (fd closed).
+ */
+typedef struct NatUdpForward NatUdpForward;
+NatUdpForward *nat_udp_forward(Nat *nat, int fd, const IpEndpoint *guest,
+                               int64_t now_ms);
+/** nat_udp_forward_set_guest: follow a lease; AF_UNSPEC: drop for now. */
+void nat_udp_forward_set_guest(NatUdpForward *forward, const IpEndpoint *guest);
+void nat_udp_forward_free(NatUdpForward *forward);
+
+/**
+ * nat_tcp_flow_of: the flow whose host-side socket has local address @local.
+ * For the DNS listener, which takes only connections of our own flows.
+ */
+bool nat_tcp_flow_of(Nat *nat, const IpEndpoint *local, IpEndpoint *ret_guest);
+
+void nat_stats(Nat *nat, NatStats *ret_stats);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Nat, nat_free)
+
+#endif

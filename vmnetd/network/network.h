@@ -1,0 +1,176 @@
+/*
+ * A network: switch, gateway and uplink made from a configuration, and the
+ * register of all networks of a daemon
+ *
+ * This folder is the only one that wires parts together.  It chooses subnets,
+ * keeps leases, prefixes and choices on disk (a worker thread writes), follows
+ * the host's routes, and hands out ports to netdevs.  It knows neither QMP nor
+ * the schema's types; control/ translates.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef VMNETD_NETWORK_NETWORK_H
+#define VMNETD_NETWORK_NETWORK_H
+
+#include <glib.h>
+#include "gateway/gateway.h"
+#include "loop/loop.h"
+#include "nat/nat.h"
+#include "port/port.h"
+
+typedef struct NetworkRegister NetworkRegister;
+typedef struct Network Network;
+typedef struct NetworkForward NetworkForward;
+
+typedef enum NetworkMode {
+    NETWORK_MODE_HOST,
+    NETWORK_MODE_SHARED,
+    NETWORK_MODE_BRIDGED,
+    NETWORK_MODE__MAX
+} NetworkMode;
+
+const char *network_mode_str(NetworkMode mode);
+
+typedef enum NetworkSwitch { NETWORK_DEFAULT, NETWORK_ON, NETWORK_OFF } NetworkSwitch;
+
+typedef enum NetworkMatch {
+    NETWORK_MATCH_ADOPT,  /* options not written are the network's */
+    NETWORK_MATCH_STRICT  /* options not written are the defaults, and must match */
+} NetworkMatch;
+
+/**
+ * NetworkConfig: what a user wrote of a network; everything may be absent.
+ * @name: NULL: by mode ("shared", "host"), or one of its own where the user
+ *     wrote addresses that differ from that network's (a name derived from
+ *     mode and subnet) or a @net_uuid
+ * @net_uuid: host mode: no gateway address, no DHCP; not together with @name
+ * @start_address, @end_address, @subnet_mask: all or none (v4 host order,
+ *     @has_range): gateway, last of the pool, mask
+ * @prefix6: AF_UNSPEC: not written
+ * @mtu_bytes, @lease_s: 0: not written
+ */
+typedef struct NetworkConfig {
+    const char *name;
+    NetworkMode mode;
+    const char *net_uuid;
+    bool has_range;
+    uint32_t start_address, end_address, subnet_mask;
+    IpPrefix prefix6;
+    uint32_t mtu_bytes;
+    uint32_t lease_s;
+    NetworkSwitch dhcp, dns, host_loopback;
+    NetworkMatch match;
+} NetworkConfig;
+
+/** NetworkInfo: what is in force. Strings belong to the network. */
+typedef struct NetworkInfo {
+    const char *name;
+    NetworkMode mode;
+    const char *net_uuid;
+    IpAddr gateway4;
+    IpPrefix prefix4;
+    uint32_t pool_first, pool_last;
+    IpPrefix prefix6;
+    MacAddr gateway_mac;
+    uint32_t mtu_bytes, lease_s;
+    bool dhcp, dns, host_loopback;
+    unsigned n_ports, n_leases, n_forwards;
+    NatStats nat;
+} NetworkInfo;
+
+typedef struct NetworkOps {
+    void (*started)(void *opaque, Network *network);
+    void (*stopped)(void *opaque, Network *network);
+    void (*lease_event)(void *opaque, Network *network,
+                        const GatewayEvent *event);
+    /* The host now routes part of @network's subnet elsewhere. */
+    void (*route_overlap)(void *opaque, Network *network,
+                          const IpPrefix *route, const char *ifname);
+    /* Two ports of @network use one MAC. */
+    void (*mac_conflict)(void *opaque, Network *network, const MacAddr *mac,
+                         uint32_t old_port, uint32_t new_port);
+} NetworkOps;
+
+/**
+ * NetworkRegisterConfig:
+ * @state_dir: absolute; NULL: nothing is kept (leases in memory)
+ * @idle_ms: how long a network outlives its last port; 120000
+ * @no_peek_off: see NatConfig
+ */
+typedef struct NetworkRegisterConfig {
+    Loop *loop;
+    const char *state_dir;
+    int64_t idle_ms;
+    bool no_peek_off;
+    const char *resolv_conf;
+} NetworkRegisterConfig;
+
+NetworkRegister *network_register_new(const NetworkRegisterConfig *config,
+                                      const NetworkOps *ops, void *opaque);
+/** Stops all networks, writes what is pending. */
+void network_register_free(NetworkRegister *reg);
+/** network_register_is_idle: no network is running. */
+bool network_register_is_idle(NetworkRegister *reg);
+/** (transfer container) (element-type Network) */
+GPtrArray *network_register_list(NetworkRegister *reg);
+Network *network_find(NetworkRegister *reg, const char *name);
+
+/** network_config_check: validates without making anything. */
+bool network_config_check(const NetworkConfig *config, GError **error);
+
+/**
+ * network_acquire: the network that @config means, made if it is not running.
+ *
+ * Returns: (transfer full): a reference, see network_unref(). NULL with @error
+ * naming each key, the wanted value and that in force where they differ.
+ */
+Network *network_acquire(NetworkRegister *reg, const NetworkConfig *config,
+                         GError **error);
+Network *network_ref(Network *network);
+/** network_unref: after the last one the network stops when its idle time is over. */
+void network_unref(Network *network);
+
+void network_info(Network *network, NetworkInfo *ret_info);
+GArray *network_leases(Network *network); /* of Lease, as gateway_leases() */
+bool network_lease_find(Network *network, const char *name, Lease *ret_lease);
+bool network_lease_by_port(Network *network, uint32_t port, Lease *ret_lease);
+
+/**
+ * network_port_new: a port for a netdev, which is to be freed with
+ * network_port_free() (it tells gateway and flows).
+ */
+Port *network_port_new(Network *network, bool isolated,
+                       const PortEvents *events, void *opaque, GError **error);
+void network_port_free(Network *network, Port *port);
+/** network_mac_for: a MAC that no other port of the network claims.
+ * The same @seed gives the same address on the same network; claimed until
+ * network_mac_release(). Locally administered, unicast. */
+bool network_mac_claim(Network *network, const MacAddr *mac);
+void network_mac_derive(Network *network, const char *seed, MacAddr *ret_mac);
+void network_mac_release(Network *network, const MacAddr *mac);
+
+/**
+ * NetworkForwardConfig:
+ * @host.addr: AF_UNSPEC: every address
+ * @guest.addr: AF_UNSPEC: follows the lease of @port
+ * @persistent: kept on disk with the network
+ */
+typedef struct NetworkForwardConfig {
+    uint8_t proto;
+    IpEndpoint host, guest;
+    uint32_t port;
+    bool persistent;
+} NetworkForwardConfig;
+
+NetworkForward *network_forward_new(Network *network,
+                                    const NetworkForwardConfig *config,
+                                    GError **error);
+/** The config in force: the port chosen, the guest's address of now. */
+void network_forward_info(const NetworkForward *forward,
+                          NetworkForwardConfig *ret_config);
+void network_forward_free(NetworkForward *forward);
+/** Forwards with @persistent that the network made from disk at its start:
+ * (transfer container) (element-type NetworkForward) */
+GPtrArray *network_forwards(Network *network);
+
+#endif

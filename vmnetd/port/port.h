@@ -1,0 +1,62 @@
+/*
+ * A netdev's port: the place on the switch that VMMs come to and leave
+ *
+ * A Port lives as long as its netdev; a VMM is connected to it for a while by
+ * a link, of which there is one kind per transport (stream, dgram; vhost-user
+ * and tap to come).  Viewpoint: the switch's, see switch.h.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef VMNETD_PORT_PORT_H
+#define VMNETD_PORT_PORT_H
+
+#include <glib.h>
+#include "loop/loop.h"
+#include "switch/switch.h"
+
+typedef struct Port Port;
+
+typedef enum PortKind {
+    PORT_KIND_STREAM,   /* SOCK_STREAM: 32 bit big-endian length, then frame */
+    PORT_KIND_DGRAM,    /* SOCK_DGRAM or SOCK_SEQPACKET: a frame a datagram */
+    PORT_KIND__MAX
+} PortKind;
+
+const char *port_kind_str(PortKind kind);
+
+/**
+ * PortEvents: what the owner of a port is told.  Called from the loop, never
+ * from within port_connect(); the port may be freed in either.
+ */
+typedef struct PortEvents {
+    /* The VMM went: @reason is NULL for an orderly end. */
+    void (*disconnected)(void *opaque, const char *reason);
+} PortEvents;
+
+/** @flags: SwitchPortFlags; @mtu_bytes bounds frames (with headers) both ways. */
+Port *port_new(Loop *loop, Switch *sw, unsigned flags, uint32_t mtu_bytes,
+               const PortEvents *events, void *opaque);
+void port_free(Port *port);
+
+SwitchPort *port_switch_port(Port *port);
+/** port_set_isolated: takes effect with the next frame. */
+void port_set_isolated(Port *port, bool isolated);
+
+/**
+ * port_connect: frames of @kind flow over @fd from now on.
+ * @fd: (transfer full): a connected socket of the right type (checked); for
+ *     PORT_KIND_DGRAM it may be a bound, unconnected AF_UNIX socket, which
+ *     connects back to its first sender.  Closed on failure.
+ *
+ * Returns: false with @error if a VMM is connected already or the socket is of
+ * another kind.
+ */
+bool port_connect(Port *port, PortKind kind, int fd, GError **error);
+/** port_disconnect: close the link, keep port and counters. No event. */
+void port_disconnect(Port *port);
+bool port_is_connected(const Port *port);
+PortKind port_kind(const Port *port);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Port, port_free)
+
+#endif

@@ -1,0 +1,154 @@
+/*
+ * The switch of a network: learns, ages, floods, isolates, counts
+ *
+ *   port A --switch_input()--> [ FDB ] --PortOps.send--> port B
+ *
+ * Viewpoint, everywhere in this project: the switch's.  "Input" is a frame
+ * that enters the switch from a port, "output" one that leaves by a port.
+ * What a guest transmits is input; counters for users (query-netdevs) are
+ * turned round in control/.
+ *
+ * The switch owns no memory of frames, no socket and no clock.
+ *
+ * Back-pressure (architecture, data path 4): a port's send() takes fewer
+ * frames than offered when it is full.  For a frame to one known destination
+ * switch_input() then stops, returns how many frames were dealt with, and
+ * remembers that @src waits for that port; the source keeps the rest, does not
+ * read more, and offers it again from its resume().  The source bounds the
+ * wait itself (PARK_NS_MAX): on expiry it calls switch_park_expire(), after
+ * which frames to that receiver are dropped and counted until it has room.
+ * Flooded frames never wait: a full port misses its copy.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef VMNETD_SWITCH_SWITCH_H
+#define VMNETD_SWITCH_SWITCH_H
+
+#include <glib.h>
+#include "proto/addr.h"
+#include "proto/frame.h"
+
+typedef struct Switch Switch;
+typedef struct SwitchPort SwitchPort;
+
+/** Why a frame went no further. One counter each; names in switch_drop_str(). */
+typedef enum SwitchDrop {
+    SWITCH_DROP_RUNT,           /* shorter than an Ethernet header */
+    SWITCH_DROP_GIANT,          /* longer than MTU + headers (with GSO: its segments) */
+    SWITCH_DROP_BAD_SOURCE,     /* group or zero source address */
+    SWITCH_DROP_OWN_SOURCE,     /* the gateway's own address as a guest's source */
+    SWITCH_DROP_BAD_OFFLOAD,    /* virtio_net_hdr that does not fit the frame */
+    SWITCH_DROP_ISOLATED,       /* isolation forbids this pair */
+    SWITCH_DROP_SAME_PORT,      /* destination is where it came from */
+    SWITCH_DROP_RESERVED,       /* 01:80:c2:00:00:0x: never forwarded (802.1Q) */
+    SWITCH_DROP_FULL,           /* receiver full, wait expired */
+    SWITCH_DROP_NOT_CONNECTED,  /* receiver's export has no VMM */
+    SWITCH_DROP_FOREIGN_SOURCE, /* gateway: IP source not of this network */
+    SWITCH_DROP_MALFORMED,      /* gateway: headers that lie about lengths */
+    SWITCH_DROP_REFUSED,        /* gateway: policy (host mode, forbidden target) */
+    SWITCH_DROP_LIMIT,          /* a bound of limits.h was reached */
+    SWITCH_DROP__MAX
+} SwitchDrop;
+
+const char *switch_drop_str(SwitchDrop reason);
+
+/** One writer; read with relaxed atomics. */
+typedef struct PortCounters {
+    uint64_t input_frames, input_bytes;
+    uint64_t output_frames, output_bytes;
+    uint64_t drops[SWITCH_DROP__MAX];
+} PortCounters;
+
+/**
+ * PortOps: what the switch asks of a port.
+ *
+ * All are called from the network's thread; none may free the port or add or
+ * remove ports.  send() must not call switch_input(); flush() and resume() may,
+ * for their own port only (how the gateway answers).
+ */
+typedef struct PortOps {
+    /*
+     * Output @n frames, at most FRAME_BATCH_MAX.  Their memory is only valid
+     * during the call.  Returns how many of the first were taken; fewer than
+     * @n means full.  A port without a VMM takes all and counts
+     * NOT_CONNECTED.
+     */
+    unsigned (*send)(void *opaque, const Frame *frames, unsigned n,
+                     int64_t now_ms);
+    /* (optional) The batch has ended: notify, write. */
+    void (*flush)(void *opaque);
+    /* (optional) Bytes of frames that send() would take now; NULL: always. */
+    size_t (*room)(void *opaque);
+    /*
+     * (optional) @dst, for which this port waited, has room again or is gone:
+     * offer again.  Called from the receiver's own callback, after flush.
+     */
+    void (*resume)(void *opaque, SwitchPort *dst, int64_t now_ms);
+    /*
+     * (optional) Direct receive (data path 3): describe memory for up to @n
+     * frames of @len bytes each in @frames; returns how many. Followed by
+     * commit() in the same dispatch.  NULL: the caller uses its own staging.
+     */
+    unsigned (*reserve)(void *opaque, Frame *frames, unsigned n, size_t len);
+    void (*commit)(void *opaque, const Frame *frames, unsigned n);
+} PortOps;
+
+/** Longest time that a source waits for a full receiver. */
+#define PARK_NS_MAX 50000
+
+typedef enum SwitchPortFlags {
+    SWITCH_PORT_GATEWAY  = 1 << 0,  /* the router's own port: no learning, no isolation */
+    SWITCH_PORT_ISOLATED = 1 << 1,  /* exchanges frames with the gateway only */
+    SWITCH_PORT_UPLINK   = 1 << 2,  /* many addresses behind it */
+} SwitchPortFlags;
+
+typedef struct SwitchConfig {
+    uint32_t mtu_bytes;          /* of IP; 14 (18 with a VLAN tag) come on top */
+    MacAddr gateway_mac;         /* never accepted as a guest's source */
+    uint32_t ageing_ms;          /* 0: 300 s */
+    /* (optional) @mac is live on two ports: seen on @old_id within 1 s. */
+    void (*duplicate_mac)(void *opaque, const MacAddr *mac,
+                          uint32_t old_id, uint32_t new_id);
+    void *opaque;
+} SwitchConfig;
+
+Switch *switch_new(const SwitchConfig *config);
+/** All ports must have been removed. */
+void switch_free(Switch *sw);
+
+/** Returns: (transfer full): a port with an id that is not used again (> 0). */
+SwitchPort *switch_port_add(Switch *sw, const PortOps *ops, void *opaque,
+                            unsigned flags, unsigned fdb_quota);
+/** Forgets its addresses and resumes who waited for it. */
+void switch_port_remove(SwitchPort *port, int64_t now_ms);
+
+uint32_t switch_port_id(const SwitchPort *port);
+/** switch_port_counters: for the owner (send(), gateway drops) and readers. */
+PortCounters *switch_port_counters(SwitchPort *port);
+SwitchPort *switch_port_by_id(Switch *sw, uint32_t id);
+/** switch_port_forget: the VMM went; forget addresses, keep port and counters. */
+void switch_port_forget(SwitchPort *port);
+
+/**
+ * switch_input: frames that came in by @src.
+ *
+ * Sets each frame's src_port.  Returns: how many of the first were dealt with
+ * (sent, flooded or dropped and counted); fewer than @n: see back-pressure
+ * above.  Flushes the ports that it sent to before it returns.
+ */
+unsigned switch_input(SwitchPort *src, Frame *frames, unsigned n,
+                      int64_t now_ms);
+
+/** The port on which @mac was last seen; NULL if unknown or a group address. */
+SwitchPort *switch_lookup(Switch *sw, const MacAddr *mac, int64_t now_ms);
+
+/** Bytes that @port takes now without waiting; SIZE_MAX if it has no bound. */
+size_t switch_port_room(SwitchPort *port);
+/** switch_port_wait: call @src's resume() once when @dst has room. */
+void switch_port_wait(SwitchPort *dst, SwitchPort *src);
+/** switch_port_has_room: a port tells that it was full and is no longer. */
+void switch_port_has_room(SwitchPort *port, int64_t now_ms);
+/** switch_park_expire: @src has waited long enough. */
+void switch_park_expire(SwitchPort *src);
+
+#endif

@@ -1,0 +1,65 @@
+/*
+ * The "sockets" uplink: nat/ behind UplinkOps, the policy of what a guest may
+ * reach, the resolver's sockets, and forwards
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef VMNETD_UPLINK_UPLINK_H
+#define VMNETD_UPLINK_UPLINK_H
+
+#include <glib.h>
+#include "gateway/gateway.h"
+#include "loop/loop.h"
+#include "nat/nat.h"
+
+typedef struct Uplink Uplink;
+
+/**
+ * UplinkConfig:
+ * @forbidden: IpPrefix elements: subnets of this network and of every other
+ *     network of the daemon; read at each new flow, owned by the caller
+ * @host_loopback: services bound to loopback only are reachable as the gateway
+ */
+typedef struct UplinkConfig {
+    Loop *loop;
+    Gateway *gateway;
+    MacAddr gateway_mac;
+    IpAddr gateway4, gateway6;
+    uint32_t mtu_bytes;
+    const GArray *forbidden;
+    bool host_loopback;
+    bool host_only;              /* forwards only; no way out */
+    uint8_t hash_key[16];
+    const char *resolv_conf;     /* "/etc/resolv.conf" */
+    /* Bytes that the port of @mac takes; see NatOps.room. */
+    size_t (*room)(void *opaque, const MacAddr *mac, int64_t now_ms);
+    void (*output)(void *opaque, Frame *frames, unsigned n, int64_t now_ms);
+    void *opaque;
+} UplinkConfig;
+
+/** uplink_new: also calls gateway_set_uplink() unless @host_only. */
+Uplink *uplink_new(const UplinkConfig *config, GError **error);
+void uplink_free(Uplink *uplink);
+
+void uplink_stats(Uplink *uplink, NatStats *ret_stats);
+
+typedef struct UplinkForward UplinkForward;
+
+/**
+ * uplink_forward_new: listen on @host (address AF_UNSPEC: every address of
+ * both families; port 0: any, see uplink_forward_port) and send what comes to
+ * @guest; its address may be AF_UNSPEC until uplink_forward_set_guest().
+ * @proto: IPPROTO_TCP or IPPROTO_UDP
+ *
+ * Returns: NULL with @error naming address, port and reason.
+ */
+UplinkForward *uplink_forward_new(Uplink *uplink, uint8_t proto,
+                                  const IpEndpoint *host,
+                                  const IpEndpoint *guest, GError **error);
+uint16_t uplink_forward_port(const UplinkForward *forward);
+void uplink_forward_set_guest(UplinkForward *forward, const IpAddr *guest);
+void uplink_forward_free(UplinkForward *forward);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Uplink, uplink_free)
+
+#endif
