@@ -30,7 +30,9 @@ typedef struct UplinkConfig {
     bool host_loopback;
     bool host_only;              /* forwards only; no way out */
     uint8_t hash_key[16];
-    const char *resolv_conf;     /* "/etc/resolv.conf" */
+    /* "/etc/resolv.conf", or --resolv-conf; "nameserver ADDR#PORT" names a
+     * port other than 53 (tests without privileges). */
+    const char *resolv_conf;
     /* Bytes that the port of @mac takes; see NatOps.room. */
     size_t (*room)(void *opaque, const MacAddr *mac, int64_t now_ms);
     void (*output)(void *opaque, Frame *frames, unsigned n, int64_t now_ms);
