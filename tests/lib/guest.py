@@ -1,0 +1,178 @@
+"""A real Linux guest under QEMU that runs commands from its serial console.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+import os
+import re
+import select
+import signal
+import subprocess
+import time
+
+
+class GuestError(Exception):
+    """The guest did not boot, went away, or a command took too long."""
+
+
+class Result:
+    """What a command printed in the guest, and its exit status."""
+
+    def __init__(self, status, text):
+        self.status = status
+        self.text = text
+
+    @property
+    def ok(self):
+        return self.status == 0
+
+    def __repr__(self):
+        return 'Result(%d, %r)' % (self.status, self.text)
+
+
+def kvm_works(qemu, image, timeout=3.0):
+    """Whether a Linux guest under KVM is up within @timeout seconds.
+
+    Some hosts open /dev/kvm and even run firmware, and then hang: only a guest
+    that has printed counts.
+    """
+    if not os.access('/dev/kvm', os.R_OK | os.W_OK):
+        return False
+    probe = Guest('probe', image, [qemu], [], accel='kvm', log=os.devnull)
+    try:
+        probe.wait_ready(timeout)
+        return True
+    except GuestError:
+        return False
+    finally:
+        probe.stop()
+
+
+class Guest:
+    """One QEMU process.
+
+    @image: (kernel, initramfs); @argv: the command in front of QEMU's options,
+    e.g. ['vmnet-run', 'qemu-system-x86_64']; @options: its network options.
+    """
+
+    def __init__(self, name, image, argv, options, *, env=None, accel='tcg',
+                 memory=192, log=None, pass_fds=(), append=''):
+        self.name = name
+        self._buffer = b''
+        self._serial = 0
+        self.console = bytearray()
+        command = list(argv) + [
+            '-name', name, '-accel', accel, '-m', str(memory),
+            '-nodefaults', '-no-user-config', '-display', 'none',
+            '-no-reboot', '-serial', 'stdio', '-kernel', image[0],
+            '-initrd', image[1], '-append',
+            'console=ttyS0 quiet panic=-1 tsc=reliable guest.name=%s %s'
+            % (name, append)] + list(options)
+        self.argv = command
+        self._log = open(log or os.devnull, 'ab')
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=self._log if log else None, env=env, bufsize=0,
+            pass_fds=pass_fds, start_new_session=True)
+        self.pid = self.process.pid
+
+    def _fill(self, deadline):
+        wait = deadline - time.monotonic()
+        if wait <= 0:
+            raise GuestError('%s: no answer in time; console: %r'
+                             % (self.name, bytes(self.console[-400:])))
+        ready, _, _ = select.select([self.process.stdout], [], [], wait)
+        if not ready:
+            return
+        data = os.read(self.process.stdout.fileno(), 65536)
+        if not data:
+            raise GuestError('%s: QEMU ended with status %s; console: %r'
+                             % (self.name, self.process.wait(),
+                                bytes(self.console[-400:])))
+        self._buffer += data
+        self.console += data
+
+    def _read_until(self, marker, timeout):
+        deadline = time.monotonic() + timeout
+        pattern = re.compile(marker)
+        while True:
+            match = pattern.search(self._buffer)
+            if match:
+                before = self._buffer[:match.start()]
+                self._buffer = self._buffer[match.end():]
+                return before, match
+            self._fill(deadline)
+
+    def wait_ready(self, timeout=60):
+        """Wait until the guest takes commands."""
+        self._read_until(rb'@@ready\r?\n', timeout)
+
+    def start(self, command):
+        """Begin a command; finish() waits for it."""
+        if '\n' in command:
+            raise ValueError('one line only')
+        self._serial += 1
+        self.process.stdin.write(b'%d %s\n' % (self._serial,
+                                               command.encode()))
+        return self._serial
+
+    def finish(self, serial, timeout=30):
+        before, match = self._read_until(rb'@@%d (\d+)\r?\n' % serial, timeout)
+        return Result(int(match.group(1)),
+                      before.decode(errors='replace').replace('\r', ''))
+
+    def run(self, command, timeout=30):
+        """Run @command in the guest's shell; returns a Result."""
+        return self.finish(self.start(command), timeout)
+
+    def dhcp(self, extra='', timeout=20):
+        """A lease by udhcpc: a dict of what the server said, or None."""
+        result = self.run(
+            'ip link set eth0 up; udhcpc -i eth0 -n -q -t 5 -T 1 -O mtu '
+            '-O search -x hostname:$(hostname) -s /etc/udhcpc.script %s '
+            '2>&1 && cat /run/lease' % extra, timeout)
+        if not result.ok:
+            return None
+        pairs = re.findall(r'^(\w+)=(.*)$', result.text, re.M)
+        return dict(pairs)
+
+    def shell(self):
+        """Join this terminal to a shell in the guest until it exits."""
+        import sys
+        import termios
+        import tty
+        self.process.stdin.write(b'@shell\n')
+        console = self.process.stdout.fileno()
+        keys = sys.stdin.fileno()
+        saved = termios.tcgetattr(keys) if os.isatty(keys) else None
+        try:
+            if saved:
+                tty.setraw(keys)
+            while True:
+                ready, _, _ = select.select([console, keys], [], [])
+                if console in ready:
+                    data = os.read(console, 4096)
+                    if not data:
+                        return
+                    os.write(1, data)
+                if keys in ready:
+                    data = os.read(keys, 4096)
+                    if not data or data == b'\x1d':     # Ctrl-]
+                        return
+                    self.process.stdin.write(data)
+        finally:
+            if saved:
+                termios.tcsetattr(keys, termios.TCSADRAIN, saved)
+
+    def stop(self):
+        """End QEMU (and nothing else)."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self._log.close()
