@@ -5,6 +5,9 @@
  * "Starting on demand": a directory counts only if it is a directory (lstat),
  * ours, and not writable by others.
  *
+ * Errors are of the domain VMNET_ERROR; where a function returns a descriptor,
+ * errno is set as well when it fails.
+ *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #ifndef LIBVMNET_PATHS_H
@@ -20,6 +23,9 @@
  *     refused with an error that says whose it is.
  * vmnet_paths_state_dir: $XDG_STATE_HOME/vmnet, else ~/.local/state/vmnet.
  *
+ * Without @create, a directory that is not there is no error: its path is
+ * returned, and what opens a file in it will say so.
+ *
  * Returns: (transfer full)
  */
 char *vmnet_paths_socket(GError **error);
@@ -28,11 +34,32 @@ char *vmnet_paths_state_dir(bool create, GError **error);
 bool vmnet_paths_dir_check(const char *path, GError **error);
 
 /**
+ * vmnet_paths_log_file: where a daemon started on demand logs: vmnetd.log in
+ * the state directory, which is made.
+ */
+char *vmnet_paths_log_file(GError **error);
+
+/**
+ * vmnet_paths_lock: take the lock under which a daemon is started and under
+ * which one that leaves removes its socket: vmnetd.lock in the runtime
+ * directory, which is made.
+ * @timeout_ms: how long to wait for another holder; 0 tries once
+ *
+ * Returns: a CLOEXEC descriptor; closing it gives the lock back.  -1 with
+ * @error (%VMNET_SHARING_SERVICE_BUSY and EAGAIN when time is up).
+ */
+int vmnet_paths_lock(int timeout_ms, GError **error);
+
+/**
  * vmnet_unix_listen, vmnet_unix_connect: AF_UNIX sockets at paths of any
  * length (over 107 bytes by way of a descriptor of the directory), CLOEXEC and
  * non-blocking for listen; @type is SOCK_STREAM, SOCK_DGRAM or SOCK_SEQPACKET.
  *
- * Returns: -1 with @error that names the path.
+ * A path that exists is not removed: listen fails with EADDRINUSE.  The socket
+ * gets mode 0600.  Connect does not wait for room in the listener's backlog
+ * (EAGAIN); the socket it returns is a blocking one.
+ *
+ * Returns: -1 with @error that names the path, and errno.
  */
 int vmnet_unix_listen(const char *path, int type, GError **error);
 int vmnet_unix_connect(const char *path, int type, GError **error);

@@ -1,0 +1,205 @@
+/*
+ * Where sockets and files are
+ *
+ * Every directory that is found by rule, rather than named by the user, could
+ * have been planted by somebody else (/tmp is everybody's, and an environment
+ * survives su): it is looked at with lstat() before anything in it is used.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "libvmnet/paths.h"
+#include "vmnet/error.h"
+
+/* How often a lock that is taken is tried again. */
+#define LOCK_POLL_MS 10
+
+static void set_errno_error(GError **error, int errnum, const char *what,
+                            const char *path)
+{
+    g_set_error(error, VMNET_ERROR, vmnet_status_from_errno(errnum),
+                "%s '%s': %s", what, path, g_strerror(errnum));
+    errno = errnum;
+}
+
+static bool dir_stat_check(const char *path, const struct stat *st,
+                           GError **error)
+{
+    if (!S_ISDIR(st->st_mode)) {
+        g_set_error(error, VMNET_ERROR, VMNET_INVALID_ACCESS,
+                    "directory '%s': is not a directory%s", path,
+                    S_ISLNK(st->st_mode) ? " but a symbolic link" : "");
+        return false;
+    }
+    if (st->st_uid != geteuid()) {
+        g_set_error(error, VMNET_ERROR, VMNET_INVALID_ACCESS,
+                    "directory '%s': belongs to uid %u, and we are uid %u",
+                    path, (unsigned)st->st_uid, (unsigned)geteuid());
+        return false;
+    }
+    if (st->st_mode & (S_IWGRP | S_IWOTH)) {
+        g_set_error(error, VMNET_ERROR, VMNET_INVALID_ACCESS,
+                    "directory '%s': others may write to it (mode %04o), "
+                    "chmod go-w it", path, (unsigned)st->st_mode & 07777);
+        return false;
+    }
+    return true;
+}
+
+bool vmnet_paths_dir_check(const char *path, GError **error)
+{
+    struct stat st;
+
+    if (lstat(path, &st) < 0) {
+        set_errno_error(error, errno, "directory", path);
+        return false;
+    }
+    return dir_stat_check(path, &st, error);
+}
+
+/* As vmnet_paths_dir_check(), but one that is not there yet will do. */
+static bool dir_check_if_there(const char *path, GError **error)
+{
+    struct stat st;
+
+    if (lstat(path, &st) < 0) {
+        if (errno == ENOENT) {
+            return true;
+        }
+        set_errno_error(error, errno, "directory", path);
+        return false;
+    }
+    return dir_stat_check(path, &st, error);
+}
+
+static bool is_our_dir(const char *path)
+{
+    struct stat st;
+
+    return lstat(path, &st) == 0 && S_ISDIR(st.st_mode) &&
+           st.st_uid == geteuid();
+}
+
+/* An XDG variable counts if it is an absolute path (XDG base directories). */
+static const char *env_absolute(const char *name)
+{
+    const char *value = g_getenv(name);
+
+    return value && value[0] == '/' ? value : NULL;
+}
+
+char *vmnet_paths_runtime_dir(bool create, GError **error)
+{
+    g_autofree char *user_dir = g_strdup_printf("/run/user/%u",
+                                                (unsigned)geteuid());
+    const char *xdg = env_absolute("XDG_RUNTIME_DIR");
+    g_autofree char *path = NULL;
+
+    if (xdg) {
+        path = g_build_filename(xdg, "vmnet", NULL);
+    } else if (is_our_dir(user_dir)) {
+        path = g_build_filename(user_dir, "vmnet", NULL);
+    } else {
+        path = g_strdup_printf("/tmp/vmnet-%u", (unsigned)geteuid());
+    }
+
+    if (create && mkdir(path, 0700) < 0 && errno != EEXIST) {
+        set_errno_error(error, errno, "runtime directory", path);
+        return NULL;
+    }
+    if (create ? !vmnet_paths_dir_check(path, error)
+               : !dir_check_if_there(path, error)) {
+        g_prefix_error(error, "runtime ");
+        return NULL;
+    }
+    return g_steal_pointer(&path);
+}
+
+char *vmnet_paths_state_dir(bool create, GError **error)
+{
+    const char *xdg = env_absolute("XDG_STATE_HOME");
+    g_autofree char *path = NULL;
+
+    if (xdg) {
+        path = g_build_filename(xdg, "vmnet", NULL);
+    } else {
+        path = g_build_filename(g_get_home_dir(), ".local", "state", "vmnet",
+                                NULL);
+    }
+
+    if (create && g_mkdir_with_parents(path, 0700) < 0) {
+        set_errno_error(error, errno, "state directory", path);
+        return NULL;
+    }
+    if (create ? !vmnet_paths_dir_check(path, error)
+               : !dir_check_if_there(path, error)) {
+        g_prefix_error(error, "state ");
+        return NULL;
+    }
+    return g_steal_pointer(&path);
+}
+
+char *vmnet_paths_socket(GError **error)
+{
+    const char *env = g_getenv("VMNET_SOCKET");
+    g_autofree char *dir = NULL;
+
+    if (env && *env) {
+        if (env[0] != '/') {
+            g_set_error(error, VMNET_ERROR, VMNET_INVALID_ARGUMENT,
+                        "VMNET_SOCKET '%s': is not an absolute path", env);
+            return NULL;
+        }
+        return g_strdup(env);
+    }
+    dir = vmnet_paths_runtime_dir(false, error);
+    return dir ? g_build_filename(dir, "vmnetd.sock", NULL) : NULL;
+}
+
+char *vmnet_paths_log_file(GError **error)
+{
+    g_autofree char *dir = vmnet_paths_state_dir(true, error);
+
+    return dir ? g_build_filename(dir, "vmnetd.log", NULL) : NULL;
+}
+
+int vmnet_paths_lock(int timeout_ms, GError **error)
+{
+    g_autofree char *dir = vmnet_paths_runtime_dir(true, error);
+    g_autofree char *path = NULL;
+    int64_t deadline = g_get_monotonic_time() + timeout_ms * INT64_C(1000);
+    int fd;
+
+    if (!dir) {
+        errno = EACCES;
+        return -1;
+    }
+    path = g_build_filename(dir, "vmnetd.lock", NULL);
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) {
+        set_errno_error(error, errno, "lock file", path);
+        return -1;
+    }
+    while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        int errnum = errno;
+
+        if (errnum == EINTR) {
+            continue;
+        }
+        if (errnum != EWOULDBLOCK || g_get_monotonic_time() >= deadline) {
+            close(fd);
+            set_errno_error(error, errnum, "lock file", path);
+            return -1;
+        }
+        g_usleep(LOCK_POLL_MS * 1000);
+    }
+    return fd;
+}
