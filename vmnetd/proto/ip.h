@@ -78,8 +78,46 @@ size_t ip_headers_len(sa_family_t family);
  */
 size_t ip_headers_build(uint8_t *buf, const IpHeaders *headers, size_t l4_len);
 
+/** Bytes of an IPv6 fragment header. */
+#define IP6_FRAGMENT_LEN 8
+
+/** ip_fragment_headers_len: as ip_headers_len(), with a fragment header. */
+size_t ip_fragment_headers_len(sa_family_t family);
+
+/** ip_fragment_payload_max: bytes in all but the last fragment; whole blocks. */
+size_t ip_fragment_payload_max(sa_family_t family, uint32_t mtu_bytes);
+
+/**
+ * ip_fragment_headers_build: headers of one fragment (RFC 791 3.2, RFC 8200
+ * 4.5) that carries @len bytes from byte @offset of the packet on.
+ * @headers: its id and dont_fragment do not count
+ * @id: the same for all fragments of a packet; 16 bits for IPv4
+ * @offset: a multiple of 8
+ *
+ * Returns: bytes written: ip_fragment_headers_len(headers->src.family).
+ */
+size_t ip_fragment_headers_build(uint8_t *buf, const IpHeaders *headers,
+                                 uint32_t id, uint16_t offset, bool more,
+                                 size_t len);
+
 /** Sum of the pseudo header (RFC 793, RFC 8200 8.1), not folded. */
 uint32_t ip_pseudo_sum(const IpAddr *src, const IpAddr *dst, uint8_t proto,
                        uint32_t l4_len);
+
+/**
+ * ip_checksum_partial: what the checksum field of a transport header holds
+ * when the receiver completes it (VIRTIO_NET_HDR_F_NEEDS_CSUM): the folded
+ * pseudo header, not complemented.
+ */
+uint16_t ip_checksum_partial(const IpAddr *src, const IpAddr *dst,
+                             uint8_t proto, uint32_t l4_len);
+
+/**
+ * ip_checksum_ok: the transport checksum (TCP, UDP, ICMPv6) of a packet that
+ * is not a fragment.  A frame whose virtio_net_hdr says that the checksum is
+ * still to be filled in, or was checked, is taken at its word.
+ * Cost: reads the whole packet.
+ */
+bool ip_checksum_ok(const Frame *frame, const IpPacket *ip);
 
 #endif
