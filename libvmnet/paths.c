@@ -21,6 +21,8 @@
 
 /* How often a lock that is taken is tried again. */
 #define LOCK_POLL_MS 10
+/* Longest path of a socket that a lock file tells. */
+#define HOLDER_BYTES 4096
 
 static void set_errno_error(GError **error, int errnum, const char *what,
                             const char *path)
@@ -202,4 +204,66 @@ int vmnet_paths_lock(int timeout_ms, GError **error)
         g_usleep(LOCK_POLL_MS * 1000);
     }
     return fd;
+}
+
+/* What a lock file says; NULL if it is empty or not a path. */
+static char *read_holder(int fd)
+{
+    char text[HOLDER_BYTES + 1];
+    ssize_t n = pread(fd, text, HOLDER_BYTES, 0);
+
+    if (n <= 0) {
+        return NULL;
+    }
+    text[n] = '\0';
+    text[strcspn(text, "\n")] = '\0';
+    return text[0] == '/' ? g_strdup(text) : NULL;
+}
+
+int vmnet_paths_state_lock(const char *state_dir, const char *socket_path,
+                           char **ret_holder, GError **error)
+{
+    g_autofree char *path = g_build_filename(state_dir, "daemon.lock", NULL);
+    g_autofree char *line = g_strdup_printf("%s\n", socket_path);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int errnum;
+
+    if (fd < 0) {
+        set_errno_error(error, errno, "lock file", path);
+        return -1;
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        errnum = errno;
+        if (errnum == EWOULDBLOCK) {
+            *ret_holder = read_holder(fd);
+        }
+        close(fd);
+        set_errno_error(error, errnum, "lock file", path);
+        return -1;
+    }
+    if (ftruncate(fd, 0) < 0 ||
+        pwrite(fd, line, strlen(line), 0) != (ssize_t)strlen(line)) {
+        errnum = errno;
+        close(fd);
+        set_errno_error(error, errnum, "lock file", path);
+        return -1;
+    }
+    return fd;
+}
+
+char *vmnet_paths_state_holder(const char *state_dir)
+{
+    g_autofree char *path = g_build_filename(state_dir, "daemon.lock", NULL);
+    char *holder = NULL;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+    if (fd < 0) {
+        return NULL;
+    }
+    /* A shared lock is refused only while somebody has the exclusive one. */
+    if (flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
+        holder = read_holder(fd);
+    }
+    close(fd);
+    return holder;
 }

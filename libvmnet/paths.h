@@ -51,6 +51,24 @@ char *vmnet_paths_log_file(GError **error);
 int vmnet_paths_lock(int timeout_ms, GError **error);
 
 /**
+ * vmnet_paths_state_lock: take the lock of a state directory (which exists),
+ * for as long as the returned CLOEXEC descriptor is open, and write into it by
+ * which socket its holder is reached: the file daemon.lock in @state_dir.
+ * @ret_holder: (transfer full): the holder's socket if another daemon has it
+ *
+ * Returns: -1 with @error and, if it is held, errno EAGAIN.
+ */
+int vmnet_paths_state_lock(const char *state_dir, const char *socket_path,
+                           char **ret_holder, GError **error);
+
+/**
+ * vmnet_paths_state_holder: the socket of the daemon that holds @state_dir.
+ *
+ * Returns: (transfer full) (nullable): NULL if none holds it.
+ */
+char *vmnet_paths_state_holder(const char *state_dir);
+
+/**
  * vmnet_unix_listen, vmnet_unix_connect: AF_UNIX sockets at paths of any
  * length (over 107 bytes by way of a descriptor of the directory), CLOEXEC and
  * non-blocking for listen; @type is SOCK_STREAM, SOCK_DGRAM or SOCK_SEQPACKET.

@@ -1,0 +1,49 @@
+/*
+ * Starting vmnetd
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#ifndef LIBVMNET_LAUNCH_H
+#define LIBVMNET_LAUNCH_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/** VmnetLaunch: what is known of a daemon that was started. */
+typedef struct VmnetLaunch {
+    char *log_path;     /* NULL: it has none */
+    int64_t log_offset; /* where its own lines begin */
+} VmnetLaunch;
+
+/**
+ * vmnet_launch_find_daemon: $VMNETD, else vmnetd where this program's build or
+ * installation has it, else in $PATH.
+ *
+ * Returns: (transfer full): absolute path, executable; NULL with an @error
+ * that says where it was looked for.
+ */
+char *vmnet_launch_find_daemon(GError **error);
+
+/**
+ * vmnet_launch: execute the daemon, as a process that is not our child.
+ * @listen_fd: its socket; the caller closes its own copy
+ * @socket_path: where that is bound
+ * @own_cgroup: by way of `systemd-run --user` where a user manager is there
+ *
+ * Returns: false with @error if it could not be executed.  What goes wrong
+ * later is seen as the end of the connection: vmnet_launch_first_error().
+ */
+bool vmnet_launch(VmnetLaunch *launch, int listen_fd, const char *socket_path,
+                  bool own_cgroup, GError **error);
+
+/**
+ * vmnet_launch_first_error: the first error that the daemon logged.
+ *
+ * Returns: (transfer full): NULL if it logged none
+ */
+char *vmnet_launch_first_error(const VmnetLaunch *launch);
+
+void vmnet_launch_clear(VmnetLaunch *launch);
+
+#endif
