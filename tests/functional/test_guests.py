@@ -1,0 +1,211 @@
+"""Real Linux guests in the distribution's QEMU, started by vmnet-run.
+
+  guest [ eth0 ] -- QEMU -netdev stream -- vmnetd -- host's sockets
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+
+from lib import image, services
+from lib.guest import Guest
+from lib.instance import IMAGE, Instance
+
+QEMU = 'qemu-system-x86_64'
+NIC = ['-device', 'virtio-net-pci,netdev=net0,romfile=']
+
+pytestmark = pytest.mark.guest
+
+
+@pytest.fixture(scope='module')
+def kernel():
+    """Kernel and initramfs."""
+    if not shutil.which(QEMU):
+        pytest.skip('needs ' + QEMU)
+    try:
+        return image.ensure(IMAGE)
+    except image.ImageError as error:
+        pytest.skip('needs the guest kernel: %s' % error)
+
+
+@pytest.fixture
+def instance():
+    """Directories of a test's own; the daemon starts on demand."""
+    made = Instance()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def boot(instance, kernel):
+    """boot(name, netdev) -> a guest; all are ended after the test."""
+    guests = []
+
+    def start(name, netdev='vmnet-shared,id=net0', nic=NIC):
+        guest = Guest(name, kernel, [instance.tool('vmnet-run'), QEMU],
+                      ['-netdev', netdev, *nic], env=instance.env,
+                      log=os.path.join(instance.folder, name + '.log'))
+        guests.append(guest)
+        return guest
+
+    yield start
+    for guest in guests:
+        guest.stop()
+
+
+def loopback_option():
+    """For a host that has nothing but loopback."""
+    return '' if services.host_addresses()[0] else ',host-loopback=on'
+
+
+def log_of(instance, guest):
+    """What vmnet-run and QEMU wrote to standard error."""
+    with open(os.path.join(instance.folder, guest.name + '.log'),
+              encoding='utf-8', errors='replace') as text:
+        return text.read()
+
+
+def test_guest_fetches_a_file_through_nat(instance, boot):
+    data = os.urandom(4 << 20)
+    server = services.HttpServer({'/file': data})
+    guest = boot('web', 'vmnet-shared,id=net0' + loopback_option())
+    guest.wait_ready()
+    lease = guest.dhcp()
+    assert lease
+    text = guest.run('wget -T 30 -q -O - http://%s:%d/file | sha256sum'
+                     % (lease['router'], server.port), 60).text
+    assert services.sha256(data) in text
+    assert re.search(r'vmnet: net0 on shared 192\.168\.\d+\.0/24, stream',
+                     log_of(instance, guest))
+
+
+def test_two_guests_of_one_command_line_do_not_collide(instance, boot):
+    guests = [boot('same'), boot('same')]
+    leases = []
+    for guest in guests:
+        guest.wait_ready()
+        leases.append(guest.dhcp())
+    assert leases[0] and leases[1]
+    assert leases[0]['address'] != leases[1]['address']
+    macs = [guest.run('cat /sys/class/net/eth0/address').text.strip()
+            for guest in guests]
+    assert macs[0] != macs[1]
+    assert guests[0].run('ping -c 2 -w 5 ' + leases[1]['address']).ok
+
+
+def test_a_guest_finds_its_address_again(instance, boot):
+    first = boot('sticky')
+    first.wait_ready()
+    before = first.dhcp()
+    first.stop()
+    again = boot('sticky')
+    again.wait_ready()
+    after = again.dhcp()
+    assert before['address'] == after['address']
+
+
+def test_names_of_guests_resolve(instance, boot):
+    one, two = boot('alpha'), boot('beta')
+    for guest in (one, two):
+        guest.wait_ready()
+    leases = [guest.dhcp() for guest in (one, two)]
+    text = one.run('nslookup beta.vmnet.internal').text
+    assert leases[1]['address'] in text
+    assert two.run('ping -c 1 -w 5 alpha').ok
+
+
+def test_isolated_guests_reach_the_gateway_only(instance, boot):
+    one = boot('one', 'vmnet-shared,id=net0,isolated=on')
+    two = boot('two', 'vmnet-shared,id=net0,isolated=on')
+    leases = []
+    for guest in (one, two):
+        guest.wait_ready()
+        leases.append(guest.dhcp())
+    assert one.run('ping -c 1 -w 3 ' + leases[0]['router']).ok
+    assert not one.run('ping -c 2 -w 3 ' + leases[1]['address']).ok
+
+
+def test_host_mode_has_no_way_out(instance, boot):
+    server = services.HttpServer({'/x': b'x'})
+    one, two = boot('one', 'vmnet-host,id=net0'), boot('two', 'vmnet-host,id=net0')
+    leases = []
+    for guest in (one, two):
+        guest.wait_ready()
+        leases.append(guest.dhcp())
+    assert leases[0]['address'].startswith('192.168.')
+    assert one.run('ping -c 1 -w 3 ' + leases[0]['router']).ok
+    assert one.run('ping -c 1 -w 3 ' + leases[1]['address']).ok
+    assert not one.run('ping -c 1 -w 3 198.51.100.1').ok
+    assert not one.run('wget -T 3 -q -O - http://%s:%d/x' % (
+        leases[0]['router'], server.port)).ok
+
+
+def test_vmnetctl_connect_reaches_a_guest_by_name(instance, boot):
+    guest = boot('shelly')
+    guest.wait_ready()
+    assert guest.dhcp()
+    guest.run('mkdir -p /www; echo hello > /www/x; httpd -p 8080 -h /www')
+    done = subprocess.run(
+        [instance.tool('vmnetctl'), 'connect', 'shelly', '8080'],
+        input=b'GET /x HTTP/1.0\r\n\r\n', stdout=subprocess.PIPE,
+        env=instance.env, timeout=20, check=True)
+    assert done.stdout.endswith(b'hello\n')
+
+
+def test_a_daemon_that_is_killed_comes_back(instance, boot):
+    """7.2's QEMU does not reconnect: what is tested is that vmnetd makes
+    netdev and export again at the same path, and that a new VM works."""
+    guest = boot('first')
+    guest.wait_ready()
+    before = guest.dhcp()
+    engine = instance.pids()[0]
+    os.kill(engine, signal.SIGKILL)
+    end = time.monotonic() + 5
+    while time.monotonic() < end:
+        try:
+            if instance.pids()[0] != engine:
+                break
+        except (OSError, EOFError):
+            pass
+        time.sleep(0.05)
+    assert instance.pids()[0] != engine
+    with instance.qmp() as client:
+        assert len(client.call('query-exports')) == 1
+    guest.stop()
+    again = boot('first')
+    again.wait_ready()
+    assert again.dhcp()['address'] == before['address']
+
+
+def test_no_process_or_socket_is_left_behind(instance, boot):
+    guest = boot('brief')
+    guest.wait_ready()
+    pids = instance.pids()
+    guest.stop()
+    end = time.monotonic() + 10
+    while instance.ctl()['netdevs'] and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not instance.ctl()['netdevs']
+    assert instance.run('vmnetctl', 'stop').returncode == 0
+    end = time.monotonic() + 10
+    while any(os.path.exists('/proc/%d' % pid) for pid in pids) \
+            and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not any(os.path.exists('/proc/%d' % pid) for pid in pids)
+    left = [os.path.join(folder, name)
+            for folder, _, names in os.walk(instance.runtime)
+            for name in names if not name.endswith('.lock')]
+    assert left == []
+
+
+def test_memory_with_two_guests_is_small(instance, boot):
+    for name in ('one', 'two'):
+        boot(name).wait_ready()
+    assert instance.rss_kib() < 10 * 1024
