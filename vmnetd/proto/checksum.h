@@ -20,6 +20,14 @@ uint32_t csum_add_iov(uint32_t sum, const struct iovec *iov, unsigned n_iov,
                       size_t offset, size_t len);
 /** csum_copy_add: memcpy() and csum_add() in one pass over the data. */
 uint32_t csum_copy_add(uint32_t sum, void *dst, const void *src, size_t len);
+/** csum_combine: the sum of two sums. */
+static inline uint32_t csum_combine(uint32_t a, uint32_t b)
+{
+    uint64_t sum = (uint64_t)a + b;
+
+    return (sum & 0xffffffff) + (sum >> 32);
+}
+
 /** csum_fold: the complement, as stored on the wire (no byte swap needed). */
 uint16_t csum_fold(uint32_t sum);
 /** csum_update16: checksum @check after a word changed from @from to @to. */

@@ -26,7 +26,7 @@ static inline Cursor cursor_new(const void *data, size_t len)
 {
     const uint8_t *p = data;
 
-    return (Cursor){ .p = p, .end = p + len };
+    return (Cursor){ .p = p, .end = len > 0 ? p + len : p };
 }
 
 static inline size_t cursor_left(const Cursor *c)

@@ -186,6 +186,8 @@ bool dhcp4_add_addrs(Dhcp4Builder *b, uint8_t code, const uint32_t *addrs,
 bool dhcp4_add_bytes(Dhcp4Builder *b, uint8_t code, const void *data,
                      size_t len);
 bool dhcp4_add_string(Dhcp4Builder *b, uint8_t code, const char *text);
+/** The option as the client sent it (61: RFC 6842; 82, the last: RFC 3046). */
+bool dhcp4_add_echo(Dhcp4Builder *b, const Dhcp4Message *request, uint8_t code);
 /** Option 119: @n dotted names, compressed against each other (RFC 3397). */
 bool dhcp4_add_domains(Dhcp4Builder *b, const char *const *domains, unsigned n);
 /** Option 121 (RFC 3442): put the default route in, too: 3 is ignored then. */

@@ -84,7 +84,10 @@ typedef struct DnsName {
     uint8_t wire[DNS_NAME_MAX];
 } DnsName;
 
-/** dns_name_read: a name at @c, which is inside message @msg; moves @c on. */
+/**
+ * dns_name_read: a name at @c, which is inside message @msg; moves @c on.
+ * @msg: NULL where compression is not allowed
+ */
 bool dns_name_read(Cursor *c, const uint8_t *msg, DnsName *ret_name);
 /**
  * dns_name_from_text: dotted, with or without the last dot, \. and \DDD as in

@@ -257,6 +257,11 @@ size_t ip_headers_len(sa_family_t family)
            (family == AF_INET ? IPV4_HEADER_MIN : IPV6_HEADER_LEN);
 }
 
+size_t ip_payload_max(sa_family_t family)
+{
+    return UINT16_MAX - (family == AF_INET ? IPV4_HEADER_MIN : 0);
+}
+
 static void ipv4_header_build(uint8_t *buf, const IpHeaders *headers,
                               uint16_t frag, size_t l4_len)
 {

@@ -70,6 +70,9 @@ typedef struct IpHeaders {
 /** ip_headers_len: Ethernet and IP header bytes for @family: 34 or 54. */
 size_t ip_headers_len(sa_family_t family);
 
+/** ip_payload_max: the largest @l4_len below: 65515 (IPv4) or 65535. */
+size_t ip_payload_max(sa_family_t family);
+
 /**
  * ip_headers_build: write Ethernet and IP headers for @l4_len bytes of
  * transport header and payload, IPv4 checksum included.
