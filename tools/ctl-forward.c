@@ -1,0 +1,342 @@
+/*
+ * vmnetctl: forwards
+ *
+ * A rule is written as QEMU's hostfwd is:
+ *
+ *     [tcp:|udp:][[HOSTADDR]:]HOSTPORT-GUEST:GUESTPORT
+ *
+ * with IPv6 addresses in brackets.  GUEST is a host name, an address, or a
+ * netdev as VM/ID.  To remove one, what stands before the "-" is enough.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "ctl.h"
+#include "ip-text.h"
+#include "text.h"
+
+#define ZONE ".vmnet.internal"
+
+static const char *const forward_headers[] = {
+    "PROTOCOL", "HOST", "GUEST", "NETWORK", "NETDEV", "LIFETIME", NULL,
+};
+
+bool ctl_parse_port(const char *text, unsigned min, int64_t *ret,
+                    GError **error)
+{
+    guint64 port;
+
+    if (!g_ascii_string_to_unsigned(text, 10, min, 65535, &port, NULL)) {
+        return ctl_fail(error, "port '%s' is not a number from %u to 65535",
+                        text, min);
+    }
+    *ret = port;
+    return true;
+}
+
+char *ctl_endpoint(const char *address, int64_t port)
+{
+    bool brackets = address && strchr(address, ':');
+
+    return g_strdup_printf("%s%s%s:%d", brackets ? "[" : "", address ?: "*",
+                           brackets ? "]" : "", (int)port);
+}
+
+/*
+ * "[ADDRESS:]PORT", the address possibly in brackets.
+ * @ret_address: NULL if there is none
+ */
+static bool parse_endpoint(const char *text, unsigned min_port,
+                           char **ret_address, int64_t *ret_port,
+                           GError **error)
+{
+    const char *colon = strrchr(text, ':');
+    const char *begin = text, *end = colon;
+
+    if (!ctl_parse_port(colon ? colon + 1 : text, min_port, ret_port, error)) {
+        return false;
+    }
+    if (colon && text[0] == '[') {
+        begin++;
+        end--;
+        if (end < begin || *end != ']') {
+            return ctl_fail(error, "'%s': a ']' is missing before the port",
+                            text);
+        }
+    }
+    *ret_address = colon && end > begin ? g_strndup(begin, end - begin) : NULL;
+    return true;
+}
+
+/* What stands before the "-": protocol, address and port of the host. */
+static bool parse_host(JsonValue *args, const char *text, GError **error)
+{
+    g_autofree char *address = NULL;
+    int64_t port;
+
+    if (g_str_has_prefix(text, "udp:")) {
+        json_dict_set_string(args, "protocol", "udp");
+        text += strlen("udp:");
+    } else if (g_str_has_prefix(text, "tcp:")) {
+        json_dict_set_string(args, "protocol", "tcp");
+        text += strlen("tcp:");
+    }
+    if (!parse_endpoint(text, 0, &address, &port, error)) {
+        return false;
+    }
+    if (address) {
+        json_dict_set_string(args, "host-address", address);
+    }
+    json_dict_set_int(args, "host-port", port);
+    return true;
+}
+
+/* Guests */
+
+static bool set_network(Ctl *ctl, JsonValue *args, const char *network,
+                        const char *text, GError **error)
+{
+    const char *before = json_dict_get_string(args, "network");
+
+    if (before && network && strcmp(before, network) != 0 && !ctl->network) {
+        return ctl_fail(error, "guest '%s' is on network '%s' and on '%s', "
+                        "choose by --network", text, before, network);
+    }
+    if (!ctl->network && network) {
+        json_dict_set_string(args, "network", network);
+    }
+    return true;
+}
+
+static bool lease_matches(const JsonValue *lease, const char *text,
+                          const char *only_network)
+{
+    const char *hostname = json_dict_get_string(lease, "hostname");
+    const char *address = json_dict_get_string(lease, "address");
+
+    if (only_network &&
+        g_strcmp0(json_dict_get_string(lease, "network"), only_network) != 0) {
+        return false;
+    }
+    return g_strcmp0(json_dict_get_string(lease, "state"), "bound") == 0 &&
+           ((hostname && g_ascii_strcasecmp(hostname, text) == 0) ||
+            g_strcmp0(address, text) == 0);
+}
+
+/* A lease by host name or address; false with @error only if ambiguous. */
+static bool set_guest_by_lease(Ctl *ctl, JsonValue *args, const char *text,
+                               bool *ret_found, GError **error)
+{
+    g_autoptr(JsonValue) leases = ctl_query(ctl, "query-leases", error);
+    size_t i;
+
+    for (i = 0; leases && i < json_list_size(leases); i++) {
+        const JsonValue *lease = json_list_get(leases, i);
+
+        if (!lease_matches(lease, text, ctl->network)) {
+            continue;
+        }
+        if (!set_network(ctl, args, json_dict_get_string(lease, "network"),
+                         text, error)) {
+            return false;
+        }
+        json_dict_set_string(args, "guest", text);
+        *ret_found = true;
+    }
+    return leases != NULL;
+}
+
+/* The netdev of the machine of that name, if it has one. */
+static bool set_guest_by_vm(Ctl *ctl, JsonValue *args, const char *text,
+                            bool *ret_found, GError **error)
+{
+    g_autoptr(JsonValue) netdevs = ctl_query(ctl, "query-netdevs", error);
+    size_t i;
+
+    for (i = 0; netdevs && i < json_list_size(netdevs); i++) {
+        const JsonValue *netdev = json_list_get(netdevs, i);
+        const char *network = json_dict_get_string(netdev, "network");
+        const char *id = json_dict_get_string(netdev, "id");
+
+        if (g_strcmp0(json_dict_get_string(netdev, "vm"), text) != 0 ||
+            (ctl->network && g_strcmp0(network, ctl->network) != 0)) {
+            continue;
+        }
+        if (*ret_found) {
+            return ctl_fail(error, "machine '%s' has netdevs '%s' and '%s', "
+                            "name one of them", text,
+                            json_dict_get_string(args, "netdev"), id);
+        }
+        json_dict_set_string(args, "netdev", id);
+        *ret_found = true;
+    }
+    return netdevs != NULL;
+}
+
+/* An address that has no lease, on the network whose subnet it is in. */
+static bool set_guest_by_address(Ctl *ctl, JsonValue *args, const char *text,
+                                 GError **error)
+{
+    g_autoptr(JsonValue) networks = ctl_query(ctl, "query-networks", error);
+    size_t i;
+
+    if (!networks) {
+        return false;
+    }
+    json_dict_set_string(args, "guest-address", text);
+    for (i = 0; !ctl->network && i < json_list_size(networks); i++) {
+        const JsonValue *network = json_list_get(networks, i);
+
+        if (ip_text_in_subnet(text, json_dict_get_string(network, "subnet")) ||
+            ip_text_in_subnet(text, json_dict_get_string(network,
+                                                         "ipv6-prefix"))) {
+            json_dict_set_string(args, "network",
+                                 json_dict_get_string(network, "name"));
+        }
+    }
+    return true;
+}
+
+bool ctl_set_guest(Ctl *ctl, JsonValue *args, const char *text, GError **error)
+{
+    g_autofree char *name = g_str_has_suffix(text, ZONE) ?
+        g_strndup(text, strlen(text) - strlen(ZONE)) : g_strdup(text);
+    bool found = false;
+
+    if (ctl->network) {
+        json_dict_set_string(args, "network", ctl->network);
+    }
+    if (strchr(name, '/')) {
+        json_dict_set_string(args, "netdev", name);
+        return true;
+    }
+    if (!set_guest_by_lease(ctl, args, name, &found, error)) {
+        return false;
+    }
+    if (!found && ip_text_is_address(name)) {
+        return set_guest_by_address(ctl, args, name, error);
+    }
+    if (!found && !set_guest_by_vm(ctl, args, name, &found, error)) {
+        return false;
+    }
+    return found ||
+           ctl_fail(error, "no guest '%s' has a lease, and no machine with a "
+                    "network has that name; `vmnetctl leases` lists them",
+                    name);
+}
+
+/* Commands */
+
+static void print_rule(const JsonValue *info)
+{
+    g_autofree char *host = ctl_endpoint(
+        json_dict_get_string(info, "host-address"), ctl_int(info, "host-port"));
+    const char *address = json_dict_get_string(info, "guest-address");
+    g_autofree char *guest = ctl_endpoint(
+        address ?: json_dict_get_string(info, "netdev"),
+        ctl_int(info, "guest-port"));
+    g_autofree char *line = g_strdup_printf(
+        "%s %s -> %s on %s", json_dict_get_string(info, "protocol") ?: "tcp",
+        host, guest, json_dict_get_string(info, "network") ?: "?");
+    g_autofree char *escaped = text_escape(line);
+
+    puts(escaped);
+}
+
+bool ctl_forward_add(Ctl *ctl, int argc, char **argv, GError **error)
+{
+    g_autoptr(JsonValue) args = json_dict();
+    g_autoptr(JsonValue) info = NULL;
+    const char *dash = strchr(argv[0], '-');
+    g_autofree char *host = dash ? g_strndup(argv[0], dash - argv[0]) : NULL;
+    g_autofree char *guest = NULL;
+    int64_t guest_port;
+
+    if (!dash) {
+        return ctl_fail(error, "forward '%s' is not "
+                        "[tcp:|udp:][HOSTADDR:]HOSTPORT-GUEST:PORT", argv[0]);
+    }
+    if (!parse_host(args, host, error) ||
+        !parse_endpoint(dash + 1, 1, &guest, &guest_port, error)) {
+        g_prefix_error(error, "forward '%s': ", argv[0]);
+        return false;
+    }
+    if (!guest) {
+        return ctl_fail(error, "forward '%s' names no guest before its port",
+                        argv[0]);
+    }
+    json_dict_set_int(args, "guest-port", guest_port);
+    if (ctl->persistent) {
+        json_dict_set_string(args, "lifetime", "persistent");
+    }
+    if (!ctl_set_guest(ctl, args, guest, error)) {
+        return false;
+    }
+    info = vmnet_client_execute(ctl->client, "forward-add",
+                                g_steal_pointer(&args), error);
+    if (!info) {
+        return false;
+    }
+    if (ctl->json) {
+        ctl_print_json(info);
+    } else {
+        print_rule(info);
+    }
+    return true;
+}
+
+bool ctl_forward_remove(Ctl *ctl, int argc, char **argv, GError **error)
+{
+    g_autofree char *host = g_strndup(argv[0], strcspn(argv[0], "-"));
+    g_autoptr(JsonValue) args = json_dict();
+    g_autoptr(JsonValue) result = NULL;
+
+    if (!parse_host(args, host, error)) {
+        g_prefix_error(error, "forward '%s': ", argv[0]);
+        return false;
+    }
+    result = vmnet_client_execute(ctl->client, "forward-remove",
+                                  g_steal_pointer(&args), error);
+    if (result && ctl->json) {
+        ctl_print_json(result);
+    }
+    return result != NULL;
+}
+
+bool ctl_forward_list(Ctl *ctl, int argc, char **argv, GError **error)
+{
+    g_autoptr(TextTable) table = text_table_new(forward_headers);
+    g_autoptr(JsonValue) forwards = ctl_query(ctl, "query-forwards", error);
+    size_t i;
+
+    if (!forwards) {
+        return false;
+    }
+    if (ctl->json) {
+        ctl_print_json(forwards);
+        return true;
+    }
+    for (i = 0; i < json_list_size(forwards); i++) {
+        const JsonValue *info = json_list_get(forwards, i);
+        g_autofree char *host = ctl_endpoint(
+            json_dict_get_string(info, "host-address"),
+            ctl_int(info, "host-port"));
+        g_autofree char *guest = ctl_endpoint(
+            json_dict_get_string(info, "guest-address") ?: "?",
+            ctl_int(info, "guest-port"));
+
+        text_table_add(table, json_dict_get_string(info, "protocol"));
+        text_table_add(table, host);
+        text_table_add(table, guest);
+        text_table_add(table, json_dict_get_string(info, "network"));
+        text_table_add(table, json_dict_get_string(info, "netdev"));
+        text_table_add(table, json_dict_get_string(info, "lifetime"));
+    }
+    if (!i) {
+        puts("no forwards");
+    }
+    text_table_print(table, "");
+    return true;
+}
