@@ -15,23 +15,52 @@
 #define LIMIT_FDB_PER_PORT 1024
 /* Addresses remembered per port by ARP and ND. */
 #define LIMIT_NEIGHBOURS_PER_PORT 256
+/* Addresses of a network that the gateway asks for at one time. */
+#define LIMIT_NEIGHBOURS_PENDING 64
 /* Leases per network: a /16's worth would be a file of 8 MiB. */
 #define LIMIT_LEASES 4096
+/* Of these, charged to one port: half of a /24, so that nobody takes all. */
+#define LIMIT_LEASES_PER_PORT 128
+/* Addresses that one port can have set aside by DHCPDECLINE. */
+#define LIMIT_DECLINED_PER_PORT 8
+/* DHCP messages of one port: at once, and per second. */
+#define LIMIT_DHCP_BURST 256
+#define LIMIT_DHCP_PER_SECOND 128
+/* ICMP errors that one port is sent (RFC 4443 2.4 f): at once, per second. */
+#define LIMIT_ICMP_ERROR_BURST 32
+#define LIMIT_ICMP_ERROR_PER_SECOND 64
 /* DNS queries that wait for an answer, per port and per network. */
 #define LIMIT_DNS_PER_PORT 64
 #define LIMIT_DNS_PER_NETWORK 256
+/* DNS over TCP, per network: connections, and of one its queries that wait and
+ * the bytes of answers that it has not read (one message is up to 64 KiB). */
+#define LIMIT_DNS_TCP_CONNS 64
+#define LIMIT_DNS_TCP_QUERIES 16
+#define LIMIT_DNS_TCP_OUTPUT_BYTES (128 * 1024)
 /* Flows (architecture): per port and for the daemon. */
 #define LIMIT_FLOWS_PER_PORT 16384
 #define LIMIT_FLOWS 65536
 /* Fragmented packets being put together: packets and bytes per network. */
 #define LIMIT_REASSEMBLY_PACKETS 64
 #define LIMIT_REASSEMBLY_BYTES (1024 * 1024)
+/* Where TCP has no SO_PEEK_OFF: a flow's ring, and all rings of a port. */
+#define LIMIT_NAT_RING_BYTES (256 * 1024)
+#define LIMIT_NAT_BYTES_PER_PORT (64 * 1024 * 1024)
+/* Peers that one UDP port of a guest, or one UDP forward, remembers. */
+#define LIMIT_NAT_UDP_PEERS 256
 /* Forwards per network. */
 #define LIMIT_FORWARDS 1024
 /* Control connections, and of one client: descriptors and request size. */
 #define LIMIT_CLIENTS 256
 #define LIMIT_CLIENT_FDS 16
+#define LIMIT_ID_BYTES 127
 #define LIMIT_CLIENT_OUTPUT_BYTES (1024 * 1024)
+/* One QMP request: its bytes, tokens and nesting (QEMU: 64 MiB, 2 Mi, 1024). */
+#define LIMIT_REQUEST_BYTES (1024 * 1024)
+#define LIMIT_REQUEST_TOKENS (64 * 1024)
+#define LIMIT_REQUEST_DEPTH 1024
+/* The record of netdevs that a restarted daemon reads: 1024 of 4 KiB each. */
+#define LIMIT_RECORD_BYTES (4 * 1024 * 1024)
 /* A stream port's queue towards its VMM, and its read buffer, in bytes. */
 #define LIMIT_PORT_QUEUE_BYTES (256 * 1024)
 #define LIMIT_PORT_READ_BYTES (256 * 1024)

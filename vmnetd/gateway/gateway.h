@@ -27,7 +27,10 @@ typedef struct Gateway Gateway;
  * @pool_first, @pool_last: DHCP pool, host order, inclusive
  * @prefix6: a /64; AF_UNSPEC: none. The router is prefix::1 and fe80::1
  * @lease_s: 20 to 604800
- * @host_only: nothing is routed: administratively prohibited
+ * @host_only: nothing is routed: administratively prohibited, unless there is
+ *     an uplink (which then serves forwards only); DHCP names no router
+ * @v6only_wait_s: DHCP option 108 (RFC 8925) for those who ask; 0: never,
+ *     which is right where there is no NAT64
  * @domain: of guests' names: "vmnet.internal"
  */
 typedef struct GatewayConfig {
@@ -40,6 +43,7 @@ typedef struct GatewayConfig {
     bool dhcp, dns, ra;
     bool host_only;
     uint32_t lease_s;
+    uint32_t v6only_wait_s;
     const char *domain;
     uint8_t hash_key[16];
 } GatewayConfig;
