@@ -1,0 +1,18 @@
+/*
+ * Events to every client that has negotiated
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef VMNETD_CONTROL_EVENT_H
+#define VMNETD_CONTROL_EVENT_H
+
+#include "control/control.h"
+#include "qapi/qapi-events.h"
+
+/** event_send: @data (transfer full, nullable): what qapi_event_encode_X gives. */
+void event_send(Control *control, QapiEvent event, JsonValue *data);
+
+/** What the networks report, turned into events; opaque is the Control. */
+extern const NetworkOps event_network_ops;
+
+#endif

@@ -1,0 +1,25 @@
+/*
+ * The log: one line a message, to a file or standard error
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef VMNETD_CONTROL_LOG_H
+#define VMNETD_CONTROL_LOG_H
+
+#include <glib.h>
+#include <stdbool.h>
+
+/**
+ * log_open: take over GLib's messages (g_warning() and friends), of this
+ * process and of those that it forks.
+ * @path: absolute; NULL: standard error
+ * @max_level: the least important that is written
+ *
+ * Returns: false with @error where @path cannot be opened.
+ */
+bool log_open(const char *path, GLogLevelFlags max_level, GError **error);
+
+/** log_level_parse: "error", "warning", "message", "info", "debug". */
+bool log_level_parse(const char *name, GLogLevelFlags *ret_level);
+
+#endif

@@ -1,0 +1,68 @@
+/*
+ * Netdevs: a guest's interface on a network, and how long it lives
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef VMNETD_CONTROL_NETDEV_H
+#define VMNETD_CONTROL_NETDEV_H
+
+#include "control/control.h"
+
+/**
+ * ControlNetdev:
+ * @owner: the client that made it, to whom it is @id; NULL once that has gone
+ * @full_id: VM/ID, unique in the daemon: what all others call it
+ * @options: as they were given, with @mac and @vm filled in
+ * @has_mac: @mac is claimed on the network
+ * @forwards: of hostfwd, and those whose lifetime is the netdev's; owned
+ * @grace: lifetime "export": fires when no VMM has been there for too long
+ */
+struct ControlNetdev {
+    Control *control;
+    Client *owner;
+    char *id;
+    char *vm;
+    char *full_id;
+    Netdev *options;
+    NetdevLifetime lifetime;
+    Network *network;
+    Port *port;
+    MacAddr mac;
+    bool has_mac;
+    bool was_connected;
+    ControlExport *export;
+    GPtrArray *forwards;
+    LoopTimer *grace;
+};
+
+/**
+ * netdev_new: validates all of @options, then makes network, port, forwards.
+ * @client: whose it is
+ *
+ * Returns: (transfer none): it is in @client's control's list. NULL with
+ * @error: nothing was made.
+ */
+ControlNetdev *netdev_new(Client *client, const Netdev *options,
+                          GError **error);
+/** netdev_free: with export, forwards and port; for the list only. */
+void netdev_free(ControlNetdev *netdev);
+/** netdev_remove: take it off the list and free it. */
+void netdev_remove(ControlNetdev *netdev);
+
+/** netdev_find: @client's own @id, else the VM/ID of any. */
+ControlNetdev *netdev_find(Client *client, const char *id, GError **error);
+ControlNetdev *netdev_by_port(Control *control, Network *network,
+                              uint32_t port_id);
+uint32_t netdev_port_id(const ControlNetdev *netdev);
+
+/** netdev_connected, netdev_disconnected: its export has a VMM, or lost it. */
+void netdev_connected(ControlNetdev *netdev);
+void netdev_disconnected(ControlNetdev *netdev);
+
+/** netdev_client_gone: what lives as long as @client goes with it. */
+void netdev_client_gone(Client *client);
+
+/** id_is_wellformed: QEMU's rule: a letter, then letters, digits, "-._". */
+bool id_is_wellformed(const char *id);
+
+#endif

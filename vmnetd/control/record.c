@@ -1,0 +1,351 @@
+/*
+ * What a restarted daemon makes again: netdevs of lifetime "export", their
+ * exports, and the forwards that were added
+ *
+ *   { "version": 1, "boot": ID,
+ *     "netdevs":  [ { "netdev": Netdev, "export": ExportOptions,
+ *                     "path": PATH } ],
+ *     "forwards": [ ForwardOptions ] }
+ *
+ * The objects are the arguments of netdev_add, export-add and forward-add, with
+ * what the daemon had chosen filled in (name, MAC address, path), so that doing
+ * these commands again gives the same.  What came as a descriptor cannot come
+ * back and is not recorded; what the command line made, it makes again.
+ *
+ * The file is in the runtime directory, which is memory: it is replaced
+ * atomically against a daemon that dies in between, not against power cuts.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "control/record.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "control/client.h"
+#include "control/export.h"
+#include "control/forward.h"
+#include "control/netdev.h"
+#include "limits.h"
+#include "qapi/qapi-error.h"
+#include "qapi/qapi-visit.h"
+
+#define RECORD_VERSION 1
+
+struct Record {
+    Control *control;
+    LoopTimer *timer;
+    char *path;             /* NULL: there is no runtime directory */
+    bool written;
+};
+
+static char *boot_id(void)
+{
+    char *text = NULL;
+
+    if (!g_file_get_contents("/proc/sys/kernel/random/boot_id", &text, NULL,
+                             NULL)) {
+        return g_strdup("unknown");
+    }
+    return g_strstrip(text);
+}
+
+/* One file per socket: several daemons may share a runtime directory. */
+static char *record_path(const Control *control)
+{
+    g_autofree char *name = NULL;
+
+    if (!control->runtime_dir) {
+        return NULL;
+    }
+    name = g_strdup_printf("vmnetd-%08x.record",
+                           g_str_hash(control->socket_path
+                                      ? control->socket_path : ""));
+    return g_build_filename(control->runtime_dir, name, NULL);
+}
+
+static bool is_recorded(const ControlNetdev *netdev)
+{
+    return netdev->lifetime == NETDEV_LIFETIME_EXPORT && netdev->export
+           && netdev->export->path;
+}
+
+static JsonValue *encode_netdev(const ControlNetdev *netdev)
+{
+    JsonValue *options = qapi_encode_Netdev(netdev->options);
+    JsonValue *export = qapi_encode_ExportOptions(netdev->export->options);
+    JsonValue *entry = json_dict();
+    char mac[MAC_STRLEN];
+
+    json_dict_set_string(options, "vm", netdev->vm);
+    if (netdev->has_mac) {
+        json_dict_set_string(options, "mac", mac_format(&netdev->mac, mac));
+    }
+    json_dict_set_string(export, "netdev", netdev->id);
+    json_dict_set(entry, "netdev", options);
+    json_dict_set(entry, "export", export);
+    json_dict_set_string(entry, "path", netdev->export->path);
+    return entry;
+}
+
+static JsonValue *encode(Control *control, bool *ret_is_empty)
+{
+    g_autofree char *boot = boot_id();
+    JsonValue *root = json_dict();
+    JsonValue *netdevs = json_list();
+    unsigned i;
+
+    for (i = 0; i < control->netdevs->len; i++) {
+        ControlNetdev *netdev = g_ptr_array_index(control->netdevs, i);
+
+        if (is_recorded(netdev)) {
+            json_list_append(netdevs, encode_netdev(netdev));
+        }
+    }
+    *ret_is_empty = json_list_size(netdevs) == 0;
+    json_dict_set_int(root, "version", RECORD_VERSION);
+    json_dict_set_string(root, "boot", boot);
+    json_dict_set(root, "netdevs", netdevs);
+    json_dict_set(root, "forwards", forward_record(control));
+    return root;
+}
+
+static bool write_all(int fd, const char *text, size_t len)
+{
+    while (len) {
+        ssize_t n = write(fd, text, len);
+
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            return false;
+        }
+        text += n;
+        len -= n;
+    }
+    return true;
+}
+
+static bool replace_file(const char *path, const char *text)
+{
+    g_autofree char *fresh = g_strdup_printf("%s.new", path);
+    int fd;
+    bool ok;
+
+    unlink(fresh);
+    fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        return false;
+    }
+    ok = write_all(fd, text, strlen(text));
+    ok = close(fd) == 0 && ok;
+    return ok && rename(fresh, path) == 0;
+}
+
+static void record_write(Record *record)
+{
+    bool is_empty;
+    g_autoptr(JsonValue) root = encode(record->control, &is_empty);
+    g_autofree char *text = NULL;
+
+    if (is_empty) {
+        if (record->written) {
+            unlink(record->path);
+            record->written = false;
+        }
+        return;
+    }
+    text = json_to_text(root);
+    if (replace_file(record->path, text)) {
+        record->written = true;
+    } else {
+        g_warning("cannot write '%s': %s; netdevs will not survive a crash of "
+                  "this daemon", record->path, g_strerror(errno));
+    }
+}
+
+static void on_timer(void *opaque, int64_t now_ms)
+{
+    record_write(opaque);
+}
+
+void record_changed(Control *control)
+{
+    Record *record = control->record;
+
+    if (record && record->path && !control->restoring) {
+        loop_timer_arm(record->timer, loop_now_ms());
+    }
+}
+
+Record *record_new(Control *control)
+{
+    Record *record = g_new0(Record, 1);
+
+    record->control = control;
+    record->path = record_path(control);
+    record->timer = loop_timer_new(control->loop, on_timer, record);
+    return record;
+}
+
+void record_free(Record *record)
+{
+    if (!record) {
+        return;
+    }
+    if (record->path && record->written) {
+        unlink(record->path);
+    }
+    loop_timer_free(record->timer);
+    g_free(record->path);
+    g_free(record);
+}
+
+/* The text of a file that is ours and not too long; NULL if there is none. */
+static char *read_file(const char *path)
+{
+    g_autofree char *text = NULL;
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    struct stat st;
+    ssize_t n = -1;
+
+    if (fd < 0) {
+        return NULL;
+    }
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid()
+        && st.st_size <= LIMIT_RECORD_BYTES) {
+        text = g_malloc0(st.st_size + 1);
+        n = read(fd, text, st.st_size);
+    }
+    close(fd);
+    return n > 0 ? g_steal_pointer(&text) : NULL;
+}
+
+static JsonValue *read_record(const char *path)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(JsonValue) root = NULL;
+    g_autofree char *text = read_file(path);
+    g_autofree char *boot = boot_id();
+    int64_t version;
+
+    if (!text) {
+        return NULL;
+    }
+    root = json_parse(text, strlen(text), &error);
+    if (!root) {
+        g_warning("'%s' is damaged and ignored: %s", path, error->message);
+        return NULL;
+    }
+    if (json_type(root) != JSON_DICT
+        || !json_dict_get_int(root, "version", &version)
+        || version != RECORD_VERSION) {
+        g_warning("'%s' is of another version and ignored", path);
+        return NULL;
+    }
+    if (g_strcmp0(json_dict_get_string(root, "boot"), boot)) {
+        return NULL;    /* none of those virtual machines lives */
+    }
+    return g_steal_pointer(&root);
+}
+
+/*
+ * One netdev and its export.  They are made by a client of their own, who goes
+ * at once: ids of different owners may be the same.
+ */
+static bool restore_netdev(Control *control, const JsonValue *entry,
+                           GError **error)
+{
+    g_autoptr(Client) client = client_new(control, -1, getpid(), geteuid(),
+                                          NULL);
+    const JsonValue *options = json_dict_get(entry, "netdev");
+    const JsonValue *export_options = json_dict_get(entry, "export");
+    g_autoptr(Netdev) netdev_options = NULL;
+    g_autoptr(ExportOptions) export = NULL;
+    ControlNetdev *netdev;
+
+    if (!options || !export_options) {
+        g_set_error_literal(error, QAPI_ERROR, QAPI_ERROR_GENERIC,
+                            "an entry lacks a member");
+        return false;
+    }
+    if (!qapi_decode_Netdev(options, QAPI_INPUT_JSON, &netdev_options, error)
+        || !qapi_decode_ExportOptions(export_options, QAPI_INPUT_JSON, &export,
+                                      error)) {
+        return false;
+    }
+    netdev = netdev_new(client, netdev_options, error);
+    if (!netdev) {
+        return false;
+    }
+    if (!export_new(client, export, json_dict_get_string(entry, "path"),
+                    error)) {
+        netdev_remove(netdev);
+        return false;
+    }
+    return true;
+}
+
+static bool restore_forward(Control *control, const JsonValue *entry,
+                            GError **error)
+{
+    g_autoptr(ForwardOptions) options = NULL;
+
+    return qapi_decode_ForwardOptions(entry, QAPI_INPUT_JSON, &options, error)
+           && forward_add(control->self, options, error);
+}
+
+static unsigned restore_list(Control *control, const JsonValue *root,
+                             const char *key,
+                             bool (*restore)(Control *, const JsonValue *,
+                                             GError **))
+{
+    const JsonValue *list = json_dict_get(root, key);
+    unsigned n = 0;
+    size_t i;
+
+    if (!list || json_type(list) != JSON_LIST) {
+        return 0;
+    }
+    for (i = 0; i < json_list_size(list); i++) {
+        const JsonValue *entry = json_list_get(list, i);
+        g_autoptr(GError) error = NULL;
+
+        if (json_type(entry) != JSON_DICT) {
+            continue;
+        }
+        if (restore(control, entry, &error)) {
+            n++;
+        } else {
+            g_warning("not made again (%s): %s", key, error->message);
+        }
+    }
+    return n;
+}
+
+void record_restore(Control *control)
+{
+    Record *record = control->record;
+    g_autoptr(JsonValue) root = NULL;
+    unsigned n;
+
+    if (!record->path) {
+        return;
+    }
+    root = read_record(record->path);
+    if (!root) {
+        return;
+    }
+    record->written = true;
+    control->restoring = true;
+    n = restore_list(control, root, "netdevs", restore_netdev);
+    restore_list(control, root, "forwards", restore_forward);
+    control->restoring = false;
+    g_message("made %u netdevs of a daemon that died again", n);
+    record_changed(control);
+}
