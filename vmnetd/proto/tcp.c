@@ -33,7 +33,8 @@ static void tcp_option_parse(TcpHeader *tcp, uint8_t kind, Cursor *data)
     } else if (kind == TCP_OPTION_WSCALE && len == TCP_OPTION_WSCALE_LEN &&
                syn) {
         tcp->has_wscale = true;
-        tcp->wscale = MIN(cursor_u8(data), TCP_WSCALE_MAX);
+        tcp->wscale = cursor_u8(data);
+        tcp->wscale = MIN(tcp->wscale, TCP_WSCALE_MAX);
     } else if (kind == TCP_OPTION_SACK_PERMITTED &&
                len == TCP_OPTION_SACK_PERMITTED_LEN && syn) {
         tcp->sack_permitted = true;
