@@ -65,6 +65,24 @@ QemuOptionArity qemu_option_arity(const char *name)
     return QEMU_OPTION_UNKNOWN;
 }
 
+static bool is_sorted(const char *const *table, size_t n)
+{
+    size_t i;
+
+    for (i = 1; i < n; i++) {
+        if (strcmp(table[i - 1], table[i]) >= 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool qemu_option_table_is_sorted(void)
+{
+    return is_sorted(flags, G_N_ELEMENTS(flags)) &&
+           is_sorted(values, G_N_ELEMENTS(values));
+}
+
 const char *qemu_option_name(const char *arg)
 {
     if (arg[0] != '-') {

@@ -23,6 +23,9 @@ typedef enum QemuOptionArity {
  */
 QemuOptionArity qemu_option_arity(const char *name);
 
+/** qemu_option_table_is_sorted: for the test. */
+bool qemu_option_table_is_sorted(void);
+
 /**
  * qemu_option_name: @arg without its one or two dashes; NULL if it is not an
  * option but a disk image, as QEMU sees it.
