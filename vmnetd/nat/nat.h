@@ -69,6 +69,9 @@ typedef struct NatConfig {
     uint32_t mtu_bytes;
     uint8_t hash_key[16];
     bool no_peek_off;           /* VMNET_NO_PEEK_OFF=1 */
+    /* Frames given to nat_input() stay valid until nat_flush(): data of one
+     * flow is then written to its socket at once. */
+    bool hold_frames;
     unsigned flows_per_port;    /* 16384 */
     unsigned flows_max;         /* 65536 */
 } NatConfig;

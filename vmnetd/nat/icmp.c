@@ -1,0 +1,315 @@
+/*
+ * Echo requests of guests, by ping sockets
+ *
+ * A flow is a guest's address and echo identifier, and a destination.  The
+ * kernel puts an identifier of its own into what leaves (icmp(7)); the guest's
+ * is put back into the answer.  Where net.ipv4.ping_group_range keeps us from
+ * making such sockets nobody answers.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "nat/nat-int.h"
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+#include <linux/errqueue.h>
+#include "proto/cursor.h"
+
+#define ICMP_IDLE_MS (60 * 1000)
+/* Answers read at once; the rest waits for its own turn. */
+#define ICMP_BATCH 64
+
+typedef struct IcmpFlow {
+    Flow flow;
+    Nat *nat;
+    int fd;
+    LoopWatch *watch;
+    NatWait wait;
+    uint16_t last_seq;
+} IcmpFlow;
+
+static void icmp_free(IcmpFlow *f)
+{
+    g_clear_pointer(&f->watch, loop_watch_free);
+    nat_wait_cancel(f->nat, &f->wait);
+    flow_table_remove(&f->flow);
+    close(f->fd);
+    g_free(f);
+}
+
+void icmp_timer(Nat *nat, Flow *flow, int64_t now_ms)
+{
+    icmp_free((IcmpFlow *)flow);
+}
+
+void icmp_close_flow(Nat *nat, Flow *flow, int64_t now_ms)
+{
+    icmp_free((IcmpFlow *)flow);
+}
+
+static bool is_v4(const IcmpFlow *f)
+{
+    return f->flow.guest.addr.family == AF_INET;
+}
+
+/* @len bytes of an echo reply, header included, lie in the big buffer. */
+static void icmp_answer(IcmpFlow *f, uint8_t *reply, size_t len,
+                        int64_t now_ms)
+{
+    Nat *nat = f->nat;
+    IpHeaders headers = nat_headers(nat, &f->flow, IPPROTO_ICMP);
+    size_t at = ip_headers_len(headers.src.family), n;
+    uint16_t seq = reply[6] << 8 | reply[7];
+    uint32_t rest = (uint32_t)f->flow.guest.port << 16 | seq;
+    uint8_t *frame = nat_big(nat, 1);
+
+    headers.dont_fragment = false;
+    n = is_v4(f)
+        ? icmp_build(frame, NAT_BIG_BYTES, &headers, ICMP_ECHOREPLY, 0, rest,
+                     reply + ICMP_HEADER_LEN, len - ICMP_HEADER_LEN)
+        : icmp6_build(frame, NAT_BIG_BYTES, &headers, ICMP6_ECHO_REPLY, 0,
+                      rest, reply + ICMP_HEADER_LEN, len - ICMP_HEADER_LEN);
+    if (n == 0) {
+        return;
+    }
+    headers.proto = is_v4(f) ? IPPROTO_ICMP : IPPROTO_ICMPV6;
+    if (n - 14 > nat->config.mtu_bytes) {
+        nat_out_fragments(nat, &headers, frame + at, n - at, now_ms);
+    } else {
+        struct iovec iov = { frame, n };
+        Frame one;
+
+        frame_init(&one, &iov, 1);
+        nat_out_flush(nat, now_ms);
+        nat->n_output++;
+        nat->ops.output(nat->opaque, &one, 1, now_ms);
+    }
+}
+
+static void icmp_read(IcmpFlow *f, int64_t now_ms)
+{
+    Nat *nat = f->nat;
+    uint8_t *reply = nat_big(nat, 0);
+    unsigned i;
+    ssize_t n;
+
+    for (i = 0; i < ICMP_BATCH; i++) {
+        if (nat_room(nat, &f->flow.mac, 14 + nat->config.mtu_bytes, 1,
+                     now_ms) == 0) {
+            nat_wait(nat, &f->wait);
+            return;
+        }
+        n = recv(f->fd, reply, NAT_BIG_BYTES, MSG_DONTWAIT);
+        if (n < 0) {
+            return;
+        }
+        if (n >= ICMP_HEADER_LEN &&
+            reply[0] == (is_v4(f) ? ICMP_ECHOREPLY : ICMP6_ECHO_REPLY)) {
+            icmp_answer(f, reply, n, now_ms);
+        }
+    }
+}
+
+/* The guest's request, of which only numbers are left, in an error. */
+static void icmp_error(IcmpFlow *f, const struct sock_extended_err *ee,
+                       int64_t now_ms)
+{
+    const NatError *error = nat_error_find(ee->ee_errno);
+    bool icmp = ee->ee_origin == SO_EE_ORIGIN_ICMP ||
+                ee->ee_origin == SO_EE_ORIGIN_ICMP6;
+    IcmpCode code = is_v4(f) ? error->v4 : error->v6;
+    IpHeaders headers = {
+        .src = f->flow.guest.addr, .dst = f->flow.outside.addr, .ttl = 64,
+    };
+    uint32_t rest = (uint32_t)f->flow.guest.port << 16 | f->last_seq;
+    IpEndpoint offender;
+    IpAddr from = { 0 };
+    uint8_t quote[IP_HEADROOM + ICMP_HEADER_LEN];
+    size_t n;
+
+    if (icmp) {
+        code = (IcmpCode){ ee->ee_type, ee->ee_code };
+        if (ip_endpoint_from_sockaddr(SO_EE_OFFENDER(ee),
+                                      sizeof(struct sockaddr_in6),
+                                      &offender)) {
+            from = f->nat->ops.peer_seen(f->nat->opaque, &offender.addr);
+        }
+    }
+    n = is_v4(f) ? icmp_build(quote, sizeof(quote), &headers, ICMP_ECHO, 0,
+                              rest, NULL, 0)
+                 : icmp6_build(quote, sizeof(quote), &headers,
+                               ICMP6_ECHO_REQUEST, 0, rest, NULL, 0);
+    if (n) {
+        nat_out_icmp_error(f->nat, &f->flow.mac, &f->flow.guest.addr, code,
+                           ee->ee_errno == EMSGSIZE ? ee->ee_info : 0, &from,
+                           quote + 14, n - 14, now_ms);
+    }
+}
+
+static void icmp_read_errors(IcmpFlow *f, int64_t now_ms)
+{
+    union {
+        struct cmsghdr align;
+        uint8_t buf[CMSG_SPACE(sizeof(struct sock_extended_err) +
+                               sizeof(struct sockaddr_in6))];
+    } control;
+    uint8_t data[128];
+    unsigned i;
+
+    for (i = 0; i < ICMP_BATCH; i++) {
+        struct iovec iov = { data, sizeof(data) };
+        struct msghdr msg = {
+            .msg_iov = &iov, .msg_iovlen = 1,
+            .msg_control = &control, .msg_controllen = sizeof(control),
+        };
+        struct cmsghdr *cmsg;
+
+        if (recvmsg(f->fd, &msg, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) {
+            return;
+        }
+        cmsg = CMSG_FIRSTHDR(&msg);
+        if (cmsg && (cmsg->cmsg_type == IP_RECVERR ||
+                     cmsg->cmsg_type == IPV6_RECVERR)) {
+            icmp_error(f, (struct sock_extended_err *)CMSG_DATA(cmsg), now_ms);
+        }
+    }
+}
+
+static void icmp_event(void *opaque, uint32_t events, int64_t now_ms)
+{
+    IcmpFlow *f = opaque;
+    Nat *nat = f->nat;
+
+    if (events & EPOLLERR) {
+        icmp_read_errors(f, now_ms);
+    }
+    icmp_read(f, now_ms);
+    nat_done(nat, now_ms);
+}
+
+static void icmp_resume(Nat *nat, void *owner, int64_t now_ms)
+{
+    icmp_read(owner, now_ms);
+}
+
+/* A connected ping socket; -1: not allowed, or no way there. */
+static int icmp_socket(Nat *nat, const NatRoute *route, uint32_t port_id,
+                       int64_t now_ms)
+{
+    static const int one = 1;
+    bool v4 = route->target.addr.family == AF_INET;
+    int fd = nat_socket(nat, route->target.addr.family, SOCK_DGRAM,
+                        v4 ? IPPROTO_ICMP : IPPROTO_ICMPV6, port_id, now_ms);
+    struct sockaddr_storage ss;
+    socklen_t len = ip_endpoint_to_sockaddr(&route->target, &ss);
+
+    if (fd < 0) {
+        return -1;
+    }
+    setsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6,
+               v4 ? IP_RECVERR : IPV6_RECVERR, &one, sizeof(one));
+    if (!nat_bind(fd, &route->source) ||
+        connect(fd, (struct sockaddr *)&ss, len) < 0) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static IcmpFlow *icmp_open(Nat *nat, const Frame *frame, const IpPacket *ip,
+                           const FlowKey *key, const NatRoute *route,
+                           uint16_t id, int64_t now_ms)
+{
+    g_autoptr(GError) error = NULL;
+    IcmpFlow *f;
+    int fd;
+
+    nat_make_room(nat, frame->src_port, now_ms);
+    fd = icmp_socket(nat, route, frame->src_port, now_ms);
+    if (fd < 0) {
+        return NULL;
+    }
+    f = g_new0(IcmpFlow, 1);
+    f->nat = nat;
+    f->fd = fd;
+    f->flow.key = *key;
+    f->flow.guest = (IpEndpoint){ ip->src, id };
+    f->flow.outside = (IpEndpoint){ ip->dst, 0 };
+    f->wait.owner = f;
+    f->wait.resume = icmp_resume;
+    flow_table_add(nat->flows, &f->flow, frame->src_port, now_ms);
+    f->watch = loop_watch_new(nat->config.loop, fd, EPOLLIN | EPOLLET,
+                              icmp_event, f, &error);
+    if (!f->watch) {
+        icmp_free(f);
+        return NULL;
+    }
+    nat->stats.flows_made++;
+    return f;
+}
+
+static void icmp_send(IcmpFlow *f, const Frame *frame, const IpPacket *ip,
+                      const IcmpMessage *icmp)
+{
+    uint8_t header[ICMP_HEADER_LEN] = { icmp->type };
+    struct iovec iov[FRAME_BATCH_MAX] = { { header, sizeof(header) } };
+    struct msghdr msg = { .msg_iov = iov };
+    size_t left = icmp->payload_len;
+    unsigned i = 1, n = 1;
+
+    writer_put_u32(header + 4, icmp->rest);
+    if (left) {
+        n += frame_slice(frame, icmp->payload_off, iov + 1,
+                         G_N_ELEMENTS(iov) - 1);
+    }
+    for (; i < n && left; i++) {
+        iov[i].iov_len = MIN(iov[i].iov_len, left);
+        left -= iov[i].iov_len;
+    }
+    if (left == 0) {
+        msg.msg_iovlen = i;
+        sendmsg(f->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
+}
+
+NatVerdict icmp_input(Nat *nat, const Frame *frame, const IpPacket *ip,
+                      int64_t now_ms)
+{
+    bool v4 = ip->src.family == AF_INET;
+    IpEndpoint guest = { .addr = ip->src }, outside = { .addr = ip->dst };
+    uint8_t proto = v4 ? IPPROTO_ICMP : IPPROTO_ICMPV6;
+    IcmpMessage icmp;
+    NatRoute route = { 0 };
+    IcmpFlow *f;
+    FlowKey key;
+
+    if (ip->proto != proto) {
+        return NAT_REFUSED;
+    }
+    if (!(v4 ? icmp_parse(frame, ip, &icmp) : icmp6_parse(frame, ip, &icmp))) {
+        return NAT_MALFORMED;
+    }
+    if (icmp.type != (v4 ? ICMP_ECHO : ICMP6_ECHO_REQUEST)) {
+        return NAT_OK;      /* a guest's errors concern nobody outside */
+    }
+    guest.port = icmp_echo_id(&icmp);
+    flow_key_init(&key, FLOW_ICMP, &guest, &outside);
+    f = (IcmpFlow *)flow_table_find(nat->flows, &key);
+    if (!f) {
+        if (!nat->ops.route(nat->opaque, proto, &outside, &route)) {
+            nat->stats.flows_refused++;
+            return NAT_REFUSED;
+        }
+        f = icmp_open(nat, frame, ip, &key, &route, guest.port, now_ms);
+        if (!f) {
+            nat->stats.flows_refused++;
+            return NAT_OK;
+        }
+    }
+    f->flow.mac = ip->eth_src;
+    f->last_seq = icmp_echo_seq(&icmp);
+    flow_touch(&f->flow, FLOW_TRANSIENT, now_ms);
+    flow_set_deadline(&f->flow, now_ms + ICMP_IDLE_MS);
+    icmp_send(f, frame, ip, &icmp);
+    return NAT_OK;
+}

@@ -1,0 +1,194 @@
+/*
+ * Frames on their way to guests
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "nat/nat-int.h"
+#include <string.h>
+
+void nat_out_init(Nat *nat)
+{
+    NatStage *stage = &nat->stage;
+
+    stage->slot_size = (TCP_HEADROOM + nat->config.mtu_bytes + 63) & ~63u;
+    stage->n_slots = CLAMP(NAT_STAGE_BYTES / stage->slot_size, 4,
+                           FRAME_BATCH_MAX);
+    stage->slots = g_malloc(stage->n_slots * stage->slot_size);
+}
+
+void nat_out_clear(Nat *nat)
+{
+    g_clear_pointer(&nat->stage.slots, g_free);
+    g_clear_pointer(&nat->stage.big, g_free);
+}
+
+void nat_out_flush(Nat *nat, int64_t now_ms)
+{
+    NatOut *out = &nat->out;
+    unsigned n = out->n;
+
+    g_assert(!nat->in_input);
+    if (n) {
+        out->n = 0;
+        out->used = 0;
+        nat->n_output += n;
+        nat->ops.output(nat->opaque, out->frames, n, now_ms);
+    }
+}
+
+uint8_t *nat_out_reserve(Nat *nat, size_t len, int64_t now_ms)
+{
+    NatOut *out = &nat->out;
+
+    if (len > sizeof(out->buf)) {
+        return NULL;
+    }
+    if (out->n == FRAME_BATCH_MAX || len > sizeof(out->buf) - out->used) {
+        if (nat->in_input) {
+            return NULL;    /* the guest asks again, or not */
+        }
+        nat_out_flush(nat, now_ms);
+    }
+    return out->buf + out->used;
+}
+
+void nat_out_commit(Nat *nat, size_t len)
+{
+    NatOut *out = &nat->out;
+
+    out->iov[out->n] = (struct iovec){ out->buf + out->used, len };
+    frame_init(&out->frames[out->n], &out->iov[out->n], 1);
+    out->n++;
+    out->used = MIN((out->used + len + 7) & ~(size_t)7, sizeof(out->buf));
+}
+
+IpHeaders nat_headers(Nat *nat, const Flow *flow, uint8_t proto)
+{
+    return (IpHeaders){
+        .eth_src = nat->config.gateway_mac, .eth_dst = flow->mac,
+        .src = flow->outside.addr, .dst = flow->guest.addr,
+        .proto = proto, .ttl = 64, .dont_fragment = true,
+    };
+}
+
+void nat_out_icmp_error(Nat *nat, const MacAddr *mac, const IpAddr *guest,
+                        IcmpCode code, uint32_t rest, const IpAddr *from,
+                        const uint8_t *quote, size_t quote_len,
+                        int64_t now_ms)
+{
+    bool v4 = guest->family == AF_INET;
+    IpHeaders headers = {
+        .eth_src = nat->config.gateway_mac, .eth_dst = *mac,
+        .src = v4 ? nat->config.gateway4 : nat->config.gateway6,
+        .dst = *guest, .ttl = 64,
+    };
+    uint8_t *buf = nat_out_reserve(nat, ICMP6_ERROR_FRAME_MAX, now_ms);
+    size_t len;
+
+    if (from && from->family == guest->family) {
+        headers.src = *from;
+    }
+    if (!buf || headers.src.family != guest->family) {
+        return;
+    }
+    if (v4) {
+        len = icmp_error_build_quote(buf, &headers, code.type, code.code, rest,
+                                     quote, quote_len);
+    } else {
+        len = icmp6_error_build_quote(buf, &headers, code.type, code.code,
+                                      rest, quote, quote_len);
+    }
+    nat_out_commit(nat, len);
+}
+
+uint8_t *nat_big(Nat *nat, unsigned i)
+{
+    if (!nat->stage.big) {
+        nat->stage.big = g_malloc((size_t)NAT_N_BIG * NAT_BIG_BYTES);
+    }
+    return nat->stage.big + (size_t)i * NAT_BIG_BYTES;
+}
+
+void nat_out_fragments(Nat *nat, const IpHeaders *headers, const uint8_t *l4,
+                       size_t l4_len, int64_t now_ms)
+{
+    uint8_t heads[FRAME_BATCH_MAX][FRAG_HEADER_MAX];
+    struct iovec iov[FRAME_BATCH_MAX][2];
+    Frame frames[FRAME_BATCH_MAX];
+    uint32_t mtu = nat->config.mtu_bytes, id6 = ++nat->ip6_id;
+    unsigned n = frag_count(headers->src.family, l4_len, mtu), i, batch = 0;
+    IpHeaders h = *headers;
+
+    h.id = ++nat->ip_id;
+    nat_out_flush(nat, now_ms);
+    for (i = 0; i < n; i++) {
+        size_t offset, len, head = frag_build(heads[batch], &h, id6, l4_len,
+                                              mtu, i, &offset, &len);
+
+        iov[batch][0] = (struct iovec){ heads[batch], head };
+        iov[batch][1] = (struct iovec){ (void *)(l4 + offset), len };
+        frame_init(&frames[batch], iov[batch], 2);
+        if (++batch == FRAME_BATCH_MAX || i == n - 1) {
+            nat->n_output += batch;
+            nat->ops.output(nat->opaque, frames, batch, now_ms);
+            batch = 0;
+        }
+    }
+}
+
+unsigned nat_room(Nat *nat, const MacAddr *mac, size_t len, unsigned max,
+                  int64_t now_ms)
+{
+    size_t room = nat->ops.room(nat->opaque, mac, now_ms);
+
+    return MIN(room / (len + NAT_FRAME_OVERHEAD), max);
+}
+
+void nat_wait(Nat *nat, NatWait *wait)
+{
+    if (!wait->queued) {
+        wait->queued = true;
+        wait->link = (GList){ .data = wait };
+        g_queue_push_tail_link(&nat->waiting, &wait->link);
+    }
+}
+
+void nat_wait_cancel(Nat *nat, NatWait *wait)
+{
+    if (wait->queued) {
+        wait->queued = false;
+        g_queue_unlink(&nat->waiting, &wait->link);
+    }
+}
+
+/* Round robin: who got something goes to the end, who did not keeps its place. */
+void nat_resume(Nat *nat, int64_t now_ms)
+{
+    GQueue kept = G_QUEUE_INIT;
+    GList *link;
+    NatWait *wait;
+    uint64_t before;
+    unsigned n;
+
+    if (nat->resuming) {
+        return;
+    }
+    nat->resuming = true;
+    for (n = nat->waiting.length; n > 0 && nat->waiting.head; n--) {
+        link = g_queue_pop_head_link(&nat->waiting);
+        wait = link->data;
+        wait->queued = false;
+        before = nat->n_output;
+        wait->resume(nat, wait->owner, now_ms);
+        /* @wait may be gone, unless it has queued up again. */
+        if (nat->waiting.tail == link && nat->n_output == before) {
+            g_queue_unlink(&nat->waiting, link);
+            g_queue_push_tail_link(&kept, link);
+        }
+    }
+    while ((link = g_queue_pop_tail_link(&kept))) {
+        g_queue_push_head_link(&nat->waiting, link);
+    }
+    nat->resuming = false;
+    nat_done(nat, now_ms);
+}

@@ -1,0 +1,434 @@
+/*
+ * TCP segments of guests: checked, acknowledged, written to the socket
+ *
+ * Theory of operation
+ *
+ * What a segment says is taken in the order of RFC 9293 3.10.7.4, with the
+ * stricter rules of RFC 5961 for RST, SYN and ACK.  Data in order is gathered
+ * and written; data that begins later is dropped and asked for by duplicate
+ * ACKs, one per such segment up to three a batch (RFC 5681 4.2): the guest
+ * counts them.  Acknowledgements themselves leave when the batch ends
+ * (tcp_out).
+ *
+ * Where the socket takes less than there is, the rest is not acknowledged, and
+ * the window is 0 until EPOLLOUT.  The guest's data that came meanwhile was
+ * lost, so duplicate ACKs follow the window's opening: they make the guest
+ * repeat at once what it would otherwise repeat after its timer.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "nat/tcp-int.h"
+#include <errno.h>
+
+#define DUP_ACKS 3
+/* RFC 6298 2.4 asks for 1 s; a guest is nearer than the Internet. */
+#define RTO_MIN_MS 200
+#define RTO_MAX_MS 60000
+
+/* ---- data ---- */
+
+void tcp_gather_flush(Nat *nat)
+{
+    TcpGather *gather = &nat->gather;
+    TcpFlow *f = gather->flow;
+    struct msghdr msg = {
+        .msg_iov = gather->iov, .msg_iovlen = gather->n_iov,
+    };
+    uint32_t len = gather->len;
+    ssize_t n;
+
+    gather->flow = NULL;
+    gather->n_iov = 0;
+    gather->len = 0;
+    if (!f) {
+        return;
+    }
+    do {
+        n = sendmsg(f->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0 && errno != EAGAIN && errno != ENOBUFS && errno != ENOMEM) {
+        f->error = errno;
+        return;
+    }
+    n = MAX(n, 0);
+    f->rcv_nxt += n;
+    if ((uint32_t)n < len) {
+        f->blocked = f->dropped = true;
+    }
+}
+
+/* Gather @len bytes of @frame from @offset on, the next in order. */
+static void tcp_gather(TcpFlow *f, const Frame *frame, uint32_t offset,
+                       uint32_t len)
+{
+    TcpGather *gather = &f->nat->gather;
+    size_t left = len;
+    unsigned i, n;
+
+    if (gather->flow != f || gather->n_iov + frame->n_iov > FRAME_BATCH_MAX) {
+        tcp_gather_flush(f->nat);
+    }
+    i = gather->n_iov;
+    n = i + frame_slice(frame, offset, gather->iov + i, FRAME_BATCH_MAX - i);
+    for (; i < n && left; i++) {
+        gather->iov[i].iov_len = MIN(gather->iov[i].iov_len, left);
+        left -= gather->iov[i].iov_len;
+    }
+    if (left == 0) {
+        gather->flow = f;
+        gather->n_iov = i;
+        gather->len += len;
+    }
+    if (!f->nat->config.hold_frames) {
+        tcp_gather_flush(f->nat);
+    }
+}
+
+/* Sequence number of the next byte from the guest, gathered ones included. */
+static uint32_t tcp_expected(const TcpFlow *f)
+{
+    const TcpGather *gather = &f->nat->gather;
+
+    return f->rcv_nxt + (gather->flow == f ? gather->len : 0);
+}
+
+static void tcp_data(TcpFlow *f, const Frame *frame, const TcpHeader *tcp)
+{
+    int32_t old = tcp_seq_diff(tcp_expected(f), tcp->seq);
+
+    f->ack_now = true;
+    if (old < 0) {
+        f->dup_now = MIN(f->dup_now + 1, DUP_ACKS);
+    } else if ((uint32_t)old < tcp->payload_len) {
+        if (f->blocked) {
+            f->dropped = true;
+        } else {
+            tcp_gather(f, frame, tcp->payload_off + old,
+                       tcp->payload_len - old);
+        }
+    }
+}
+
+/* The guest's FIN, all before it being with the kernel. */
+static void tcp_guest_fin(TcpFlow *f)
+{
+    f->rcv_nxt++;
+    f->ack_now = true;
+    if (f->state == TCP_STATE_FIN_WAIT_2) {
+        shutdown(f->fd, SHUT_WR);
+        tcp_time_wait(f);
+        return;
+    }
+    shutdown(f->fd, SHUT_WR);
+    tcp_set_state(f, f->state == TCP_STATE_FIN_WAIT_1 ? TCP_STATE_CLOSING
+                                                      : TCP_STATE_CLOSE_WAIT);
+}
+
+/* ---- acknowledgements ---- */
+
+/* RFC 6298 2. */
+static void tcp_rtt_sample(TcpFlow *f, uint32_t rtt_ms)
+{
+    uint32_t delta;
+
+    if (f->srtt_ms == 0) {
+        f->srtt_ms = rtt_ms;
+        f->rttvar_ms = rtt_ms / 2;
+    } else {
+        delta = ABS((int32_t)(f->srtt_ms - rtt_ms));
+        f->rttvar_ms = (3 * f->rttvar_ms + delta) / 4;
+        f->srtt_ms = (7 * f->srtt_ms + rtt_ms) / 8;
+    }
+    f->rto_ms = CLAMP(f->srtt_ms + 4 * f->rttvar_ms, RTO_MIN_MS, RTO_MAX_MS);
+}
+
+static void tcp_acked(TcpFlow *f, uint32_t ack, int64_t now_ms)
+{
+    uint32_t acked = ack - f->snd_una;
+
+    f->snd_una = ack;
+    if (tcp_seq_lt(f->snd_nxt, ack)) {
+        f->snd_nxt = ack;
+    }
+    if (f->rtt_start_ms >= 0 && tcp_seq_geq(ack, f->rtt_seq)) {
+        if (f->n_retries == 0) {                /* Karn */
+            tcp_rtt_sample(f, now_ms - f->rtt_start_ms);
+        }
+        f->rtt_start_ms = -1;
+    }
+    if (tcp_seq_geq(ack, f->recover)) {
+        f->recovering = false;
+        f->cwnd = G_MAXUINT32;
+    } else if (f->recovering) {
+        f->resend_head = true;                  /* RFC 6582 3.2, partial ACK */
+    } else if (f->cwnd != G_MAXUINT32) {
+        f->cwnd += acked;                       /* slow start after a timeout */
+    }
+    f->dup_acks = 0;
+    f->n_retries = 0;
+    f->timer_ms = FLOW_NEVER;
+    if (f->snd_una != f->snd_max) {
+        tcp_timer_start(f, now_ms);
+    }
+}
+
+static void tcp_duplicate(TcpFlow *f)
+{
+    if (++f->dup_acks == DUP_ACKS && !f->recovering &&
+        tcp_seq_gt(f->snd_una, f->recover)) {
+        f->recovering = true;
+        f->recover = f->snd_max;
+        f->resend_head = true;
+    }
+    f->dup_acks = MIN(f->dup_acks, 2 * DUP_ACKS);
+}
+
+static void tcp_window_update(TcpFlow *f, const TcpHeader *tcp)
+{
+    if (tcp_seq_lt(f->snd_wl1, tcp->seq) ||
+        (f->snd_wl1 == tcp->seq && tcp_seq_leq(f->snd_wl2, tcp->ack))) {
+        uint32_t before = f->snd_wnd;
+
+        f->snd_wnd = (uint32_t)tcp->window << f->snd_scale;
+        if (before == 0 && f->snd_wnd) {        /* no more probes */
+            f->n_retries = 0;
+            f->timer_ms = FLOW_NEVER;
+        }
+        f->snd_wnd_max = MAX(f->snd_wnd_max, f->snd_wnd);
+        f->snd_wl1 = tcp->seq;
+        f->snd_wl2 = tcp->ack;
+    }
+}
+
+/* Our FIN has been acknowledged. False: @f is gone. */
+static bool tcp_fin_acked(TcpFlow *f)
+{
+    if (f->state == TCP_STATE_FIN_WAIT_1) {
+        tcp_set_state(f, TCP_STATE_FIN_WAIT_2);
+    } else if (f->state == TCP_STATE_CLOSING) {
+        tcp_time_wait(f);
+    } else if (f->state == TCP_STATE_LAST_ACK) {
+        tcp_free(f);
+        return false;
+    }
+    return true;
+}
+
+/* RFC 5961 5.2: may @tcp->ack be believed at all? */
+static bool tcp_ack_plausible(const TcpFlow *f, const TcpHeader *tcp)
+{
+    return tcp_seq_leq(tcp->ack, f->snd_max) &&
+           tcp_seq_geq(tcp->ack, f->snd_una - f->snd_wnd_max);
+}
+
+/* False: @f is gone. */
+static bool tcp_ack(TcpFlow *f, const TcpHeader *tcp, int64_t now_ms)
+{
+    uint32_t wnd = (uint32_t)tcp->window << f->snd_scale;
+
+    if (tcp_seq_gt(tcp->ack, f->snd_una)) {
+        tcp_acked(f, tcp->ack, now_ms);
+    } else if (tcp->ack == f->snd_una && tcp->payload_len == 0 &&
+               !(tcp->flags & TCP_FIN) && wnd == f->snd_wnd &&
+               f->snd_una != f->snd_max) {
+        tcp_duplicate(f);
+    }
+    tcp_window_update(f, tcp);
+    if (f->eof && tcp_seq_gt(f->snd_una, f->fin_seq)) {
+        return tcp_fin_acked(f);
+    }
+    return true;
+}
+
+/* ---- segments by state ---- */
+
+/* The guest's answer to our SYN. */
+static void tcp_syn_sent(TcpFlow *f, const IpPacket *ip, const TcpHeader *tcp,
+                         int64_t now_ms)
+{
+    bool acks = (tcp->flags & TCP_ACK) && tcp->ack == f->iss + 1;
+
+    if ((tcp->flags & TCP_ACK) && !acks) {
+        tcp_send_rst(f->nat, ip, tcp, now_ms);
+    } else if (acks && (tcp->flags & TCP_RST)) {
+        tcp_abort(f);
+    } else if (acks && (tcp->flags & TCP_SYN)) {
+        tcp_learn_peer(f, tcp);
+        tcp_acked(f, tcp->ack, now_ms);
+        tcp_set_state(f, TCP_STATE_ESTABLISHED);
+        f->ack_now = f->readable = true;
+        tcp_pend(f);
+    }
+}
+
+/* RFC 5961 3.2: a reset counts only at the very next sequence number. */
+static void tcp_rst(TcpFlow *f, const TcpHeader *tcp)
+{
+    if (tcp->seq == tcp_expected(f)) {
+        if (f->state == TCP_STATE_TIME_WAIT) {
+            tcp_free(f);
+        } else {
+            tcp_abort(f);
+        }
+    } else if (tcp_seq_gt(tcp->seq, f->rcv_nxt) &&
+               tcp_seq_leq(tcp->seq, f->rcv_edge)) {
+        f->ack_now = true;
+        tcp_pend(f);
+    }
+}
+
+/* False: @f is gone, or the segment was no answer to our SYN/ACK. */
+static bool tcp_syn_rcvd(TcpFlow *f, const IpPacket *ip, const TcpHeader *tcp,
+                         int64_t now_ms)
+{
+    if (tcp->ack != f->iss + 1) {
+        tcp_send_rst(f->nat, ip, tcp, now_ms);
+        return false;
+    }
+    tcp_set_state(f, TCP_STATE_ESTABLISHED);
+    f->readable = true;
+    return true;
+}
+
+static void tcp_synchronized(TcpFlow *f, const Frame *frame,
+                             const IpPacket *ip, const TcpHeader *tcp,
+                             int64_t now_ms)
+{
+    uint32_t end = tcp->seq + tcp->payload_len;
+
+    if (tcp->flags & TCP_RST) {
+        tcp_rst(f, tcp);
+        return;
+    }
+    tcp_pend(f);
+    if (tcp->flags & TCP_SYN) {
+        if (f->state == TCP_STATE_SYN_RCVD && tcp->seq == f->irs) {
+            tcp_send_control(f, TCP_SYN | TCP_ACK, f->iss, now_ms);
+        } else {
+            f->ack_now = true;                  /* RFC 5961 4.2 */
+        }
+        return;
+    }
+    if (!(tcp->flags & TCP_ACK)) {
+        return;
+    }
+    /* Something old, or a keepalive probe: our ACK is what it is for. */
+    if (tcp->seq != tcp_expected(f)) {
+        f->ack_now = true;
+        if (tcp->payload_len == 0 && tcp->seq == f->rcv_nxt - 1) {
+            tcp_mirror_keepalive(f);
+        }
+    }
+    if (f->state == TCP_STATE_SYN_RCVD && !tcp_syn_rcvd(f, ip, tcp, now_ms)) {
+        return;
+    }
+    if (!tcp_ack_plausible(f, tcp)) {
+        f->ack_now = true;
+        return;
+    }
+    if (!tcp_ack(f, tcp, now_ms) || tcp_guest_closed(f)) {
+        return;
+    }
+    if (tcp->payload_len) {
+        tcp_data(f, frame, tcp);
+    }
+    if (tcp->flags & TCP_FIN) {
+        tcp_gather_flush(f->nat);
+        f->ack_now = true;
+        if (f->rcv_nxt == end && !f->error) {
+            tcp_guest_fin(f);
+        }
+    }
+}
+
+/* A SYN that begins again where an old connection was (RFC 1122 4.2.2.13). */
+static bool tcp_is_reopened(const TcpFlow *f, const TcpHeader *tcp)
+{
+    if ((tcp->flags & (TCP_SYN | TCP_ACK | TCP_RST)) != TCP_SYN) {
+        return false;
+    }
+    return (f->state == TCP_STATE_TIME_WAIT &&
+            tcp_seq_gt(tcp->seq, f->rcv_nxt)) ||
+           (f->state == TCP_STATE_CONNECTING && tcp->seq != f->irs);
+}
+
+static void tcp_segment(TcpFlow *f, const Frame *frame, const IpPacket *ip,
+                        const TcpHeader *tcp, int64_t now_ms)
+{
+    switch (f->state) {
+    case TCP_STATE_CONNECTING:
+        /* Repeated SYNs wait with us; a reset is the guest giving up. */
+        if ((tcp->flags & TCP_RST) && tcp->seq == f->rcv_nxt) {
+            tcp_abort(f);
+        }
+        break;
+    case TCP_STATE_SYN_SENT:
+        tcp_syn_sent(f, ip, tcp, now_ms);
+        break;
+    case TCP_STATE_SYN_RCVD:
+    case TCP_STATE_ESTABLISHED:
+    case TCP_STATE_CLOSE_WAIT:
+    case TCP_STATE_FIN_WAIT_1:
+    case TCP_STATE_FIN_WAIT_2:
+    case TCP_STATE_CLOSING:
+    case TCP_STATE_LAST_ACK:
+    case TCP_STATE_TIME_WAIT:
+        tcp_synchronized(f, frame, ip, tcp, now_ms);
+        break;
+    case TCP_STATE__MAX:
+        g_assert_not_reached();
+    }
+}
+
+NatVerdict tcp_input(Nat *nat, const Frame *frame, const IpPacket *ip,
+                     int64_t now_ms)
+{
+    IpEndpoint guest, outside;
+    TcpHeader tcp;
+    FlowKey key;
+    TcpFlow *f;
+
+    if (!tcp_parse(frame, ip, &tcp) || !tcp_checksum_ok(frame, ip)) {
+        return NAT_MALFORMED;
+    }
+    guest = (IpEndpoint){ ip->src, tcp.sport };
+    outside = (IpEndpoint){ ip->dst, tcp.dport };
+    flow_key_init(&key, FLOW_TCP, &guest, &outside);
+    f = (TcpFlow *)flow_table_find(nat->flows, &key);
+    if (f && tcp_is_reopened(f, &tcp)) {
+        tcp_abort(f);
+        f = NULL;
+    }
+    if (!f) {
+        if ((tcp.flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN) {
+            return tcp_open(nat, frame, ip, &tcp, now_ms);
+        }
+        tcp_send_rst(nat, ip, &tcp, now_ms);
+        return NAT_OK;
+    }
+    if (!f->error) {
+        f->flow.mac = ip->eth_src;
+        tcp_touch(f, now_ms);
+        tcp_segment(f, frame, ip, &tcp, now_ms);
+    }
+    return NAT_OK;
+}
+
+void tcp_flush(Nat *nat, int64_t now_ms)
+{
+    unsigned n;
+    GList *link;
+    TcpFlow *f;
+
+    tcp_gather_flush(nat);
+    /* Those that come again have had their turn. */
+    for (n = nat->pending.length; n > 0; n--) {
+        link = g_queue_pop_head_link(&nat->pending);
+        if (!link) {
+            break;
+        }
+        f = link->data;
+        f->is_pending = false;
+        tcp_out(f, now_ms);
+    }
+}

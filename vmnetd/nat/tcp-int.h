@@ -1,0 +1,165 @@
+/*
+ * One TCP flow, as tcp.c, tcp-in.c and tcp-out.c see it
+ *
+ *     guest  <== frames: snd_*, rcv_* ==>  TcpFlow  <== fd ==>  outside
+ *
+ * Viewpoint: "snd" is towards the guest, "rcv" from the guest (RFC 9293 3.3.1).
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef VMNETD_NAT_TCP_INT_H
+#define VMNETD_NAT_TCP_INT_H
+
+#include "nat/nat-int.h"
+#include "nat/ring.h"
+
+/*
+ * RFC 9293 3.3.2, as this end of the guest's connection goes through them.
+ * CONNECTING: SYN of the guest seen, connect() has not come back
+ * SYN_SENT: accepted from outside, our SYN is with the guest
+ * SYN_RCVD: the host is connected, our SYN/ACK is with the guest
+ * ESTABLISHED: data both ways
+ * CLOSE_WAIT: the guest's FIN was passed on, data for the guest goes on
+ * FIN_WAIT_1: the outside's FIN is with the guest
+ * FIN_WAIT_2: ... and acknowledged; data from the guest goes on
+ * CLOSING: both FINs were sent, ours is not acknowledged, the guest's came last
+ * LAST_ACK: as CLOSING, but the guest's came first
+ * TIME_WAIT: over; the guest's last FIN is acknowledged as often as it comes.
+ *     The socket is closed already.
+ */
+typedef enum TcpState {
+    TCP_STATE_CONNECTING,
+    TCP_STATE_SYN_SENT,
+    TCP_STATE_SYN_RCVD,
+    TCP_STATE_ESTABLISHED,
+    TCP_STATE_CLOSE_WAIT,
+    TCP_STATE_FIN_WAIT_1,
+    TCP_STATE_FIN_WAIT_2,
+    TCP_STATE_CLOSING,
+    TCP_STATE_LAST_ACK,
+    TCP_STATE_TIME_WAIT,
+    TCP_STATE__MAX
+} TcpState;
+
+struct TcpFlow {
+    Flow flow;
+    TcpState state;
+    Nat *nat;
+    int fd;                 /* -1 in TIME_WAIT */
+    LoopWatch *watch;
+    IpEndpoint local;       /* of fd; port 0: not asked for yet */
+    int error;              /* of fd: the flow fails when the batch ends */
+    GList pending;
+    bool is_pending;
+    NatWait wait;
+
+    /* Towards the guest. */
+    uint32_t iss;
+    uint32_t snd_una;       /* oldest not acknowledged */
+    uint32_t snd_nxt;       /* next to send; goes back after a timeout */
+    uint32_t snd_max;       /* highest sent, plus one */
+    uint32_t snd_wnd;       /* bytes from snd_una on */
+    uint32_t snd_wnd_max;   /* the largest that the guest ever told */
+    uint32_t snd_wl1, snd_wl2;
+    uint32_t sock_una;      /* sequence number of the socket's first byte */
+    uint32_t peek_off;      /* where the kernel's SO_PEEK_OFF is */
+    uint32_t fin_seq;       /* of our FIN, if @eof */
+    uint32_t recover;       /* RFC 6582: loss recovery ends here */
+    uint32_t cwnd;          /* bytes, after a timeout; else UINT32_MAX */
+    uint16_t mss;           /* data bytes in a frame for the guest */
+    uint8_t snd_scale, rcv_scale;
+    uint8_t dup_acks;       /* counted from the guest */
+    bool readable;          /* the socket may have more than was read */
+    bool eof;               /* the outside has closed */
+    bool recovering;
+    bool resend_head;       /* one segment from snd_una on is to be repeated */
+    bool peek;              /* SO_PEEK_OFF; else @ring */
+    Ring *ring;
+
+    /* From the guest. */
+    uint32_t irs;
+    uint32_t rcv_nxt;       /* all before is with the kernel */
+    uint32_t rcv_edge;      /* right edge of the window told last */
+    uint32_t rcv_wnd;       /* bytes, told last */
+    bool ack_now;
+    bool window_now;        /* the window may have grown */
+    uint8_t dup_now;        /* duplicate ACKs due to the guest, up to 3 */
+    bool blocked;           /* the socket takes nothing: window 0 */
+    bool dropped;           /* ... and data of the guest was dropped for that */
+    bool keepalive;         /* the guest probes: the host's socket does too */
+    bool probing;           /* silent for two hours: we ask it */
+
+    /* Time. */
+    int64_t timer_ms;       /* retransmission or window probe */
+    int64_t rtt_start_ms;   /* -1: not measuring */
+    uint32_t rtt_seq;
+    uint32_t srtt_ms, rttvar_ms, rto_ms;
+    uint8_t n_retries;
+};
+
+static inline bool tcp_guest_closed(const TcpFlow *f)
+{
+    return f->state == TCP_STATE_CLOSE_WAIT || f->state == TCP_STATE_CLOSING ||
+           f->state == TCP_STATE_LAST_ACK || f->state == TCP_STATE_TIME_WAIT;
+}
+
+/** tcp_may_send: data or a FIN may be (sent again) to the guest. */
+static inline bool tcp_may_send(const TcpFlow *f)
+{
+    return f->state == TCP_STATE_ESTABLISHED ||
+           f->state == TCP_STATE_CLOSE_WAIT ||
+           f->state == TCP_STATE_FIN_WAIT_1 ||
+           f->state == TCP_STATE_CLOSING || f->state == TCP_STATE_LAST_ACK;
+}
+
+/* ---- tcp.c ---- */
+
+const char *tcp_state_str(TcpState state);
+void tcp_set_state(TcpFlow *f, TcpState state);
+/** tcp_open: a guest's SYN. */
+NatVerdict tcp_open(Nat *nat, const Frame *frame, const IpPacket *ip,
+                    const TcpHeader *tcp, int64_t now_ms);
+/** tcp_free: close in good order; @f is gone. */
+void tcp_free(TcpFlow *f);
+/** tcp_abort: reset the outside; the guest knows already. @f is gone. */
+void tcp_abort(TcpFlow *f);
+/** tcp_fail: tell the guest of @errnum, reset the outside. @f is gone. */
+void tcp_fail(TcpFlow *f, int errnum, int64_t now_ms);
+/** tcp_time_wait: both sides are done: close the socket, keep the flow. */
+void tcp_time_wait(TcpFlow *f);
+/** tcp_learn_peer: MSS and window scale of the guest's SYN or SYN/ACK. */
+void tcp_learn_peer(TcpFlow *f, const TcpHeader *tcp);
+/** tcp_our_mss: what the guest may put into a segment. */
+uint16_t tcp_our_mss(const TcpFlow *f);
+/** tcp_touch: a segment of the guest came. */
+void tcp_touch(TcpFlow *f, int64_t now_ms);
+/** tcp_mirror_keepalive: the guest wants to know whether its peer is there. */
+void tcp_mirror_keepalive(TcpFlow *f);
+/** tcp_pend: have tcp_out() called when the batch ends. */
+void tcp_pend(TcpFlow *f);
+/** tcp_rearm: after any change of state or times. */
+void tcp_rearm(TcpFlow *f);
+
+/* ---- tcp-out.c ---- */
+
+/**
+ * tcp_out: everything that @f has for its guest: repeated and new data, FIN,
+ * acknowledgements. @f may be gone afterwards.
+ *
+ * Returns: false: nothing left for want of room
+ */
+bool tcp_out(TcpFlow *f, int64_t now_ms);
+/** tcp_discard: forget what the guest has acknowledged. */
+void tcp_discard(TcpFlow *f);
+/** tcp_ring_trim: give back the memory of a ring without data. */
+void tcp_ring_trim(TcpFlow *f);
+/** tcp_send_control: a segment without data; @flags has no TCP_ACK: no ack. */
+void tcp_send_control(TcpFlow *f, uint8_t flags, uint32_t seq, int64_t now_ms);
+/** tcp_send_rst: to answer a segment that belongs to no flow. */
+void tcp_send_rst(Nat *nat, const IpPacket *ip, const TcpHeader *tcp,
+                  int64_t now_ms);
+/** tcp_retransmit: the timer ran out. False: for the last time. */
+bool tcp_retransmit(TcpFlow *f, int64_t now_ms);
+void tcp_timer_start(TcpFlow *f, int64_t now_ms);
+
+#endif

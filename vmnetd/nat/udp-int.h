@@ -1,0 +1,60 @@
+/*
+ * UDP sockets of the translator: of guests' ports and of forwards
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef VMNETD_NAT_UDP_INT_H
+#define VMNETD_NAT_UDP_INT_H
+
+#include "nat/nat-int.h"
+
+typedef struct UdpSocket UdpSocket;
+
+typedef struct UdpSocketOps {
+    /* Something may be there: udp_socket_read(), unless more is to be done. */
+    void (*ready)(UdpSocket *sock, int64_t now_ms);
+    /*
+     * A datagram came from @from to our address @to (AF_UNSPEC: unknown).
+     * As whom does the guest see its sender?  False: drop it.
+     */
+    bool (*came)(UdpSocket *sock, const IpEndpoint *from, const IpAddr *to,
+                 int64_t now_ms, IpEndpoint *ret_outside);
+    /* Which endpoint did the guest send to, that is @target outside? */
+    bool (*sent)(UdpSocket *sock, const IpEndpoint *target,
+                 IpEndpoint *ret_outside);
+} UdpSocketOps;
+
+/**
+ * UdpSocket: an unconnected socket behind one guest's address and port.
+ * @mac: of the guest
+ */
+struct UdpSocket {
+    const UdpSocketOps *ops;
+    Nat *nat;
+    int fd;
+    LoopWatch *watch;
+    NatWait wait;
+    IpEndpoint guest;
+    MacAddr mac;
+    int pmtu;               /* value of IP_MTU_DISCOVER; -1: not set yet */
+};
+
+/** udp_socket_init: @fd is the socket's from now on, also on failure. */
+bool udp_socket_init(UdpSocket *sock, Nat *nat, const UdpSocketOps *ops,
+                     int fd);
+void udp_socket_clear(UdpSocket *sock);
+/** udp_socket_read: all that waits, as far as there is room. */
+void udp_socket_read(UdpSocket *sock, int64_t now_ms);
+/**
+ * udp_socket_send: the payload of a guest's datagram.
+ * @source: to send from; AF_UNSPEC: the kernel chooses
+ */
+void udp_socket_send(UdpSocket *sock, const Frame *frame, const IpPacket *ip,
+                     const UdpDatagram *udp, const IpEndpoint *target,
+                     const IpAddr *source, int64_t now_ms);
+
+/** udp_forward_input: the answer to a forward's client. False: it is none. */
+bool udp_forward_input(Nat *nat, const Frame *frame, const IpPacket *ip,
+                       const UdpDatagram *udp, int64_t now_ms);
+
+#endif
