@@ -53,6 +53,7 @@
 /* Control connections, and of one client: descriptors and request size. */
 #define LIMIT_CLIENTS 256
 #define LIMIT_CLIENT_FDS 16
+/* Ids and VM names: QEMU's own limit of a key is 127. */
 #define LIMIT_ID_BYTES 127
 #define LIMIT_CLIENT_OUTPUT_BYTES (1024 * 1024)
 /* One QMP request: its bytes, tokens and nesting (QEMU: 64 MiB, 2 Mi, 1024). */

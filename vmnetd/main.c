@@ -328,14 +328,24 @@ static int open_signals(void)
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+/* A daemon that is started on demand gets no options but the environment's. */
+static const char *resolv_conf(const Daemon *daemon)
+{
+    const char *path = g_getenv("VMNET_RESOLV_CONF");
+
+    if (daemon->options.resolv_conf) {
+        return daemon->options.resolv_conf;
+    }
+    return path && path[0] == '/' ? path : NULL;
+}
+
 static const char *const *enter_sandbox(const Daemon *daemon)
 {
     g_autofree char *log_dir = daemon->options.log_file
                                ? g_path_get_dirname(daemon->options.log_file)
                                : NULL;
-    g_autofree char *resolv_dir = daemon->options.resolv_conf
-                                  ? g_path_get_dirname(
-                                        daemon->options.resolv_conf)
+    g_autofree char *resolv_dir = resolv_conf(daemon)
+                                  ? g_path_get_dirname(resolv_conf(daemon))
                                   : NULL;
     const char *read_write[4] = { NULL };
     const char *read_only[] = {
@@ -369,7 +379,7 @@ static bool run_engine(Daemon *daemon, pid_t supervisor, GError **error)
         .state_dir = daemon->state_dir,
         .runtime_dir = daemon->runtime_dir,
         .log_file = daemon->options.log_file,
-        .resolv_conf = daemon->options.resolv_conf,
+        .resolv_conf = resolv_conf(daemon),
         .idle_ms = daemon->options.idle_s * INT64_C(1000),
         .supervisor_pid = supervisor,
         .sandbox = enter_sandbox(daemon),

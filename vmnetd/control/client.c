@@ -14,14 +14,12 @@
 #include "qapi/qapi-error.h"
 #include "qapi/qapi-visit.h"
 
-static void
-close_fd(void *fd)
+static void close_fd(void *fd)
 {
     close(GPOINTER_TO_INT(fd));
 }
 
-static JsonValue *
-greeting(void)
+static JsonValue *greeting(void)
 {
     g_autoptr(VersionTriple) version = control_version();
     JsonValue *qmp = json_dict();
@@ -40,8 +38,7 @@ greeting(void)
 }
 
 /* The connection ended. */
-static void
-on_closed(void *opaque)
+static void on_closed(void *opaque)
 {
     Client *client = opaque;
     Control *control = client->control;
@@ -54,8 +51,7 @@ on_closed(void *opaque)
     control_touch(control);
 }
 
-Client *
-client_new(Control *control, int fd, pid_t pid, uid_t uid, GError **error)
+Client *client_new(Control *control, int fd, pid_t pid, uid_t uid, GError **error)
 {
     g_autoptr(Client) client = g_new0(Client, 1);
     g_autoptr(JsonValue) hello = greeting();
@@ -86,8 +82,7 @@ client_new(Control *control, int fd, pid_t pid, uid_t uid, GError **error)
     return g_steal_pointer(&client);
 }
 
-void
-client_free(Client *client)
+void client_free(Client *client)
 {
     if (!client) {
         return;
@@ -104,8 +99,7 @@ client_free(Client *client)
     g_free(client);
 }
 
-bool
-client_put_fd(Client *client, const char *name, int fd, GError **error)
+bool client_put_fd(Client *client, const char *name, int fd, GError **error)
 {
     if (g_hash_table_size(client->fds) >= LIMIT_CLIENT_FDS
         && !g_hash_table_contains(client->fds, name)) {
@@ -119,8 +113,7 @@ client_put_fd(Client *client, const char *name, int fd, GError **error)
     return true;
 }
 
-int
-client_take_fd(Client *client, const char *name, GError **error)
+int client_take_fd(Client *client, const char *name, GError **error)
 {
     void *key, *fd;
 
@@ -133,8 +126,7 @@ client_take_fd(Client *client, const char *name, GError **error)
     return GPOINTER_TO_INT(fd);
 }
 
-bool
-qmp_getfd(void *session, const char *fdname, GError **error)
+bool qmp_getfd(void *session, const char *fdname, GError **error)
 {
     Client *client = session;
     int fd = client->qmp ? qmp_session_take_fd(client->qmp) : -1;
@@ -154,8 +146,7 @@ qmp_getfd(void *session, const char *fdname, GError **error)
     return client_put_fd(client, fdname, fd, error);
 }
 
-bool
-qmp_closefd(void *session, const char *fdname, GError **error)
+bool qmp_closefd(void *session, const char *fdname, GError **error)
 {
     int fd = client_take_fd(session, fdname, error);
 
@@ -166,8 +157,7 @@ qmp_closefd(void *session, const char *fdname, GError **error)
     return true;
 }
 
-bool
-qmp_qmp_capabilities(void *session, QMPCapabilityList *enable, GError **error)
+bool qmp_qmp_capabilities(void *session, QMPCapabilityList *enable, GError **error)
 {
     Client *client = session;
 

@@ -18,8 +18,7 @@
 #define GUEST_EVENTS_BURST 64
 #define GUEST_EVENTS_PER_S 16
 
-static bool
-guest_event_allowed(void)
+static bool guest_event_allowed(void)
 {
     static int64_t filled_ms;
     static int64_t tokens = GUEST_EVENTS_BURST;
@@ -37,8 +36,7 @@ guest_event_allowed(void)
     return true;
 }
 
-void
-event_send(Control *control, QapiEvent event, JsonValue *data)
+void event_send(Control *control, QapiEvent event, JsonValue *data)
 {
     g_autoptr(JsonValue) message = json_dict();
     JsonValue *timestamp = json_dict();
@@ -61,8 +59,7 @@ event_send(Control *control, QapiEvent event, JsonValue *data)
     }
 }
 
-static void
-on_started(void *opaque, Network *network)
+static void on_started(void *opaque, Network *network)
 {
     NetworkInfo info;
 
@@ -73,8 +70,7 @@ on_started(void *opaque, Network *network)
                    info.name, query_mode(info.mode)));
 }
 
-static void
-on_stopped(void *opaque, Network *network)
+static void on_stopped(void *opaque, Network *network)
 {
     Control *control = opaque;
     NetworkInfo info;
@@ -87,8 +83,7 @@ on_stopped(void *opaque, Network *network)
     control_touch(control);
 }
 
-static void
-lease_conflict(Control *control, Network *network, const GatewayEvent *event)
+static void lease_conflict(Control *control, Network *network, const GatewayEvent *event)
 {
     char address[IP_STRLEN], mac[MAC_STRLEN];
     ControlNetdev *netdev = netdev_by_port(control, network, event->lease->port);
@@ -103,8 +98,7 @@ lease_conflict(Control *control, Network *network, const GatewayEvent *event)
                    mac, netdev ? netdev->full_id : NULL, NULL));
 }
 
-static void
-on_lease_event(void *opaque, Network *network, const GatewayEvent *event)
+static void on_lease_event(void *opaque, Network *network, const GatewayEvent *event)
 {
     Control *control = opaque;
     g_autoptr(LeaseInfo) lease = NULL;
@@ -126,9 +120,8 @@ on_lease_event(void *opaque, Network *network, const GatewayEvent *event)
     }
 }
 
-static void
-on_route_overlap(void *opaque, Network *network, const IpPrefix *route,
-                 const char *ifname)
+static void on_route_overlap(void *opaque, Network *network, const IpPrefix *route,
+                             const char *ifname)
 {
     g_autofree char *text = query_prefix(route);
     NetworkInfo info;
@@ -140,9 +133,8 @@ on_route_overlap(void *opaque, Network *network, const IpPrefix *route,
                qapi_event_encode_HOST_ROUTE_OVERLAP(info.name, text, ifname));
 }
 
-static void
-on_mac_conflict(void *opaque, Network *network, const MacAddr *mac,
-                uint32_t old_port, uint32_t new_port)
+static void on_mac_conflict(void *opaque, Network *network, const MacAddr *mac,
+                            uint32_t old_port, uint32_t new_port)
 {
     Control *control = opaque;
     ControlNetdev *older = netdev_by_port(control, network, old_port);

@@ -387,6 +387,29 @@ static bool open_path(ControlExport *export, Client *client, const char *path,
     return own && listen_at(export, own, error);
 }
 
+/*
+ * A descriptor by name, as getfd gave it; on the command line by number, as
+ * vmnetd inherited it (QEMU's rule: names do not begin with a digit).
+ */
+static int take_fd(Client *client, const char *name, GError **error)
+{
+    guint64 number;
+    int fd;
+
+    if (client->qmp || !g_ascii_isdigit(name[0])) {
+        return client_take_fd(client, name, error);
+    }
+    if (!g_ascii_string_to_unsigned(name, 10, 3, G_MAXINT, &number, error)) {
+        return -1;
+    }
+    fd = fcntl((int)number, F_DUPFD_CLOEXEC, 3);
+    if (fd < 0) {
+        g_set_error(error, VMNET_ERROR, VMNET_INVALID_ARGUMENT,
+                    "file descriptor %s: %s", name, g_strerror(errno));
+    }
+    return fd;
+}
+
 static bool open_address(ControlExport *export, Client *client,
                          const ExportOptions *options, const char *path,
                          GError **error)
@@ -402,7 +425,7 @@ static bool open_address(ControlExport *export, Client *client,
                          server, error);
     }
     name = addr->u.fd.str;
-    fd = client_take_fd(client, name, error);
+    fd = take_fd(client, name, error);
     if (fd < 0) {
         return false;
     }

@@ -87,6 +87,13 @@ static bool parse_protocol(const char *text, uint8_t *ret_proto)
     return false;
 }
 
+/* Forwards do not change the family; an address that is not written has none. */
+static bool same_family(const IpAddr *a, const IpAddr *b)
+{
+    return a->family == AF_UNSPEC || b->family == AF_UNSPEC
+           || a->family == b->family;
+}
+
 /* Returns: what is wrong, or NULL. */
 static const char *parse(const char *text, HostfwdRule *rule)
 {
@@ -113,7 +120,8 @@ static const char *parse(const char *text, HostfwdRule *rule)
     if (!next_field(&text, ':', field)) {
         return "Missing guest address";
     }
-    if (!parse_address(field, &rule->guest.addr)) {
+    if (!parse_address(field, &rule->guest.addr)
+        || !same_family(&rule->host.addr, &rule->guest.addr)) {
         return "Bad guest address";
     }
     if (!parse_port(text, 1, &rule->guest.port)) {

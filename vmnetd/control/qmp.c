@@ -56,14 +56,12 @@ struct QmpSession {
     unsigned n_fds;
 };
 
-static size_t
-output_pending(const QmpSession *session)
+static size_t output_pending(const QmpSession *session)
 {
     return session->out->len - session->out_sent;
 }
 
-static void
-update_events(QmpSession *session)
+static void update_events(QmpSession *session)
 {
     uint32_t events = 0;
 
@@ -81,8 +79,7 @@ update_events(QmpSession *session)
  * the loop reports EPOLLHUP and the session is closed from there: whoever
  * sends an event need not expect that a client disappears under it.
  */
-static void
-output_flush(QmpSession *session)
+static void output_flush(QmpSession *session)
 {
     while (output_pending(session)) {
         ssize_t n = send(session->fd, session->out->str + session->out_sent,
@@ -112,8 +109,7 @@ output_flush(QmpSession *session)
     }
 }
 
-static void
-output_line(QmpSession *session, const char *line)
+static void output_line(QmpSession *session, const char *line)
 {
     g_string_append(session->out, line);
     g_string_append(session->out, "\r\n");
@@ -124,16 +120,14 @@ output_line(QmpSession *session, const char *line)
     }
 }
 
-static void
-output_value(QmpSession *session, const JsonValue *value)
+static void output_value(QmpSession *session, const JsonValue *value)
 {
     g_autofree char *text = json_to_text(value);
 
     output_line(session, text);
 }
 
-static JsonValue *
-reply_error(const char *class, const char *desc, const JsonValue *id)
+static JsonValue *reply_error(const char *class, const char *desc, const JsonValue *id)
 {
     JsonValue *reply = json_dict();
     JsonValue *error = json_dict();
@@ -147,8 +141,7 @@ reply_error(const char *class, const char *desc, const JsonValue *id)
     return reply;
 }
 
-static JsonValue *
-reply_success(JsonValue *ret, const JsonValue *id)
+static JsonValue *reply_success(JsonValue *ret, const JsonValue *id)
 {
     JsonValue *reply = json_dict();
 
@@ -160,8 +153,7 @@ reply_success(JsonValue *ret, const JsonValue *id)
 }
 
 /* The members of a request, each of the right type and none unknown. */
-static bool
-check_request(const JsonValue *request, GError **error)
+static bool check_request(const JsonValue *request, GError **error)
 {
     size_t i;
 
@@ -195,8 +187,7 @@ check_request(const JsonValue *request, GError **error)
     return true;
 }
 
-static const QmpCommand *
-find_command(const QmpSession *session, const char *name)
+static const QmpCommand *find_command(const QmpSession *session, const char *name)
 {
     const QmpCommand *command;
 
@@ -211,9 +202,8 @@ find_command(const QmpSession *session, const char *name)
     return NULL;
 }
 
-static bool
-execute(QmpSession *session, const JsonValue *request, JsonValue **ret,
-        GError **error)
+static bool execute(QmpSession *session, const JsonValue *request, JsonValue **ret,
+                    GError **error)
 {
     g_autoptr(JsonValue) no_args = NULL;
     const JsonValue *args;
@@ -237,8 +227,7 @@ execute(QmpSession *session, const JsonValue *request, JsonValue **ret,
     return command->invoke(session->client, args, ret, error);
 }
 
-static JsonValue *
-dispatch(QmpSession *session, const JsonValue *request)
+static JsonValue *dispatch(QmpSession *session, const JsonValue *request)
 {
     g_autoptr(GError) error = NULL;
     const JsonValue *id = NULL;
@@ -261,8 +250,7 @@ dispatch(QmpSession *session, const JsonValue *request)
     return reply_error(class, error->message, id);
 }
 
-static void
-on_value(void *opaque, JsonValue *value, const GError *error)
+static void on_value(void *opaque, JsonValue *value, const GError *error)
 {
     QmpSession *session = opaque;
     g_autoptr(JsonValue) request = value;
@@ -279,8 +267,7 @@ on_value(void *opaque, JsonValue *value, const GError *error)
     output_value(session, reply);
 }
 
-static void
-close_fds(QmpSession *session)
+static void close_fds(QmpSession *session)
 {
     while (session->n_fds) {
         close(session->fds[--session->n_fds]);
@@ -288,8 +275,7 @@ close_fds(QmpSession *session)
 }
 
 /* Descriptors of one message take the place of those that nobody asked for. */
-static void
-take_descriptors(QmpSession *session, struct msghdr *msg)
+static void take_descriptors(QmpSession *session, struct msghdr *msg)
 {
     struct cmsghdr *cmsg;
 
@@ -315,8 +301,7 @@ take_descriptors(QmpSession *session, struct msghdr *msg)
 }
 
 /* Returns: false if the connection has ended. */
-static bool
-input_read(QmpSession *session)
+static bool input_read(QmpSession *session)
 {
     char data[READ_BYTES];
     union {
@@ -343,8 +328,7 @@ input_read(QmpSession *session)
     return true;
 }
 
-static void
-on_ready(void *opaque, uint32_t events, int64_t now_ms)
+static void on_ready(void *opaque, uint32_t events, int64_t now_ms)
 {
     QmpSession *session = opaque;
     bool open = true;
@@ -368,8 +352,7 @@ on_ready(void *opaque, uint32_t events, int64_t now_ms)
     update_events(session);
 }
 
-QmpSession *
-qmp_session_new(const QmpSessionConfig *config, GError **error)
+QmpSession *qmp_session_new(const QmpSessionConfig *config, GError **error)
 {
     static const JsonLimits limits = {
         .max_bytes = LIMIT_REQUEST_BYTES,
@@ -396,8 +379,7 @@ qmp_session_new(const QmpSessionConfig *config, GError **error)
     return g_steal_pointer(&session);
 }
 
-void
-qmp_session_free(QmpSession *session)
+void qmp_session_free(QmpSession *session)
 {
     if (!session) {
         return;
@@ -411,9 +393,8 @@ qmp_session_free(QmpSession *session)
     g_free(session);
 }
 
-bool
-qmp_session_negotiate(QmpSession *session, const QMPCapabilityList *enable,
-                      GError **error)
+bool qmp_session_negotiate(QmpSession *session, const QMPCapabilityList *enable,
+                           GError **error)
 {
     g_autoptr(GString) refused = g_string_new(NULL);
 
@@ -436,14 +417,12 @@ qmp_session_negotiate(QmpSession *session, const QMPCapabilityList *enable,
     return true;
 }
 
-bool
-qmp_session_is_negotiated(const QmpSession *session)
+bool qmp_session_is_negotiated(const QmpSession *session)
 {
     return session->negotiated;
 }
 
-void
-qmp_session_send_event(QmpSession *session, const char *line)
+void qmp_session_send_event(QmpSession *session, const char *line)
 {
     if (!session->negotiated) {
         return;
@@ -456,14 +435,12 @@ qmp_session_send_event(QmpSession *session, const char *line)
     update_events(session);
 }
 
-uint64_t
-qmp_session_events_lost(const QmpSession *session)
+uint64_t qmp_session_events_lost(const QmpSession *session)
 {
     return session->events_lost;
 }
 
-int
-qmp_session_take_fd(QmpSession *session)
+int qmp_session_take_fd(QmpSession *session)
 {
     int fd;
 
@@ -477,8 +454,7 @@ qmp_session_take_fd(QmpSession *session)
     return fd;
 }
 
-void
-qmp_session_stop(QmpSession *session)
+void qmp_session_stop(QmpSession *session)
 {
     session->stopped = true;
     update_events(session);

@@ -23,8 +23,7 @@ struct Server {
 };
 
 /* Tell why, in a form that a QMP client prints, and hang up. */
-static void
-refuse(int fd, const char *desc)
+static void refuse(int fd, const char *desc)
 {
     g_autofree char *text = g_strdup_printf("{\"error\": {\"class\": "
                                             "\"GenericError\", \"desc\": "
@@ -36,8 +35,7 @@ refuse(int fd, const char *desc)
     close(fd);
 }
 
-static void
-admit(Server *server, int fd)
+static void admit(Server *server, int fd)
 {
     g_autoptr(GError) error = NULL;
     struct ucred peer;
@@ -65,8 +63,7 @@ admit(Server *server, int fd)
 }
 
 /* Returns: whether somebody was there. */
-static bool
-accept_one(Server *server)
+static bool accept_one(Server *server)
 {
     int fd = accept4(server->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
@@ -83,22 +80,19 @@ accept_one(Server *server)
     return false;
 }
 
-static void
-on_ready(void *opaque, uint32_t events, int64_t now_ms)
+static void on_ready(void *opaque, uint32_t events, int64_t now_ms)
 {
     accept_one(opaque);
 }
 
-static void
-on_pause_over(void *opaque, int64_t now_ms)
+static void on_pause_over(void *opaque, int64_t now_ms)
 {
     Server *server = opaque;
 
     loop_watch_set_events(server->watch, EPOLLIN);
 }
 
-bool
-server_accept_waiting(Server *server)
+bool server_accept_waiting(Server *server)
 {
     bool found = false;
     unsigned i;
@@ -109,8 +103,7 @@ server_accept_waiting(Server *server)
     return found;
 }
 
-Server *
-server_new(Control *control, int fd, GError **error)
+Server *server_new(Control *control, int fd, GError **error)
 {
     g_autoptr(Server) server = g_new0(Server, 1);
 
@@ -125,8 +118,7 @@ server_new(Control *control, int fd, GError **error)
     return g_steal_pointer(&server);
 }
 
-void
-server_free(Server *server)
+void server_free(Server *server)
 {
     if (!server) {
         return;
