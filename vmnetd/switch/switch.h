@@ -52,12 +52,26 @@ typedef enum SwitchDrop {
 
 const char *switch_drop_str(SwitchDrop reason);
 
-/** One writer; read with relaxed atomics. */
+/**
+ * PortCounters: one writer; read with relaxed atomics.
+ *
+ * The switch counts.  @input_* is all that came in, dropped or not; a drop is
+ * charged to the port of its cause: SWITCH_DROP_FULL and
+ * SWITCH_DROP_NOT_CONNECTED to the receiver, all others to the sender.  Of a
+ * flooded frame each copy that leaves is an output, and copies that isolation
+ * forbids are not counted.
+ */
 typedef struct PortCounters {
     uint64_t input_frames, input_bytes;
     uint64_t output_frames, output_bytes;
     uint64_t drops[SWITCH_DROP__MAX];
 } PortCounters;
+
+/** port_counter_add: for the one writer; readers in other threads may look. */
+static inline void port_counter_add(uint64_t *counter, uint64_t value)
+{
+    __atomic_store_n(counter, *counter + value, __ATOMIC_RELAXED);
+}
 
 /**
  * PortOps: what the switch asks of a port.
@@ -70,8 +84,8 @@ typedef struct PortOps {
     /*
      * Output @n frames, at most FRAME_BATCH_MAX.  Their memory is only valid
      * during the call.  Returns how many of the first were taken; fewer than
-     * @n means full.  A port without a VMM takes all and counts
-     * NOT_CONNECTED.
+     * @n means full.  Not called while switch_port_set_connected() says that
+     * there is no VMM.
      */
     unsigned (*send)(void *opaque, const Frame *frames, unsigned n,
                      int64_t now_ms);
@@ -81,7 +95,9 @@ typedef struct PortOps {
     size_t (*room)(void *opaque);
     /*
      * (optional) @dst, for which this port waited, has room again or is gone:
-     * offer again.  Called from the receiver's own callback, after flush.
+     * offer again.  Called from the receiver's own callback, after flush; may
+     * come although nothing is waited for any more.  A port without it never
+     * waits: what a full receiver does not take of its frames is dropped.
      */
     void (*resume)(void *opaque, SwitchPort *dst, int64_t now_ms);
     /*
@@ -97,7 +113,9 @@ typedef struct PortOps {
 #define PARK_NS_MAX 50000
 
 typedef enum SwitchPortFlags {
-    SWITCH_PORT_GATEWAY  = 1 << 0,  /* the router's own port: no learning, no isolation */
+    SWITCH_PORT_GATEWAY  = 1 << 0,  /* the router's own port: no learning, no
+                                     * isolation; gets what is for its own MAC
+                                     * and for groups. One per switch */
     SWITCH_PORT_ISOLATED = 1 << 1,  /* exchanges frames with the gateway only */
     SWITCH_PORT_UPLINK   = 1 << 2,  /* many addresses behind it */
 } SwitchPortFlags;
@@ -128,6 +146,15 @@ PortCounters *switch_port_counters(SwitchPort *port);
 SwitchPort *switch_port_by_id(Switch *sw, uint32_t id);
 /** switch_port_forget: the VMM went; forget addresses, keep port and counters. */
 void switch_port_forget(SwitchPort *port);
+/** switch_port_set_isolated: change SWITCH_PORT_ISOLATED from the next frame on. */
+void switch_port_set_isolated(SwitchPort *port, bool isolated);
+/**
+ * switch_port_set_connected: whether there is somebody to take frames; a new
+ * port is connected.  Frames for a port that is not are dropped and counted,
+ * and nobody waits for it: who did is resumed.
+ */
+void switch_port_set_connected(SwitchPort *port, bool connected,
+                               int64_t now_ms);
 
 /**
  * switch_input: frames that came in by @src.
@@ -148,7 +175,11 @@ size_t switch_port_room(SwitchPort *port);
 void switch_port_wait(SwitchPort *dst, SwitchPort *src);
 /** switch_port_has_room: a port tells that it was full and is no longer. */
 void switch_port_has_room(SwitchPort *port, int64_t now_ms);
-/** switch_park_expire: @src has waited long enough. */
+/**
+ * switch_park_expire: @src has waited long enough for the port that
+ * switch_input() stopped at.  Offered again, its frames are sent as far as
+ * there is room, and dropped otherwise.
+ */
 void switch_park_expire(SwitchPort *src);
 
 #endif

@@ -1,0 +1,68 @@
+/*
+ * Links: how frames travel between a port and its VMM, one kind a transport
+ *
+ * A link is open from port_connect() until it fails or is disconnected.  It
+ * never ends itself: it calls port_link_fail(), and the port closes it from
+ * the loop, where nobody else is using it.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef VMNETD_PORT_LINK_H
+#define VMNETD_PORT_LINK_H
+
+#include "port/port.h"
+
+/**
+ * PortLinkDriver: one kind of link.  @link is what open() returned.
+ * @socket_types: a bit (1 << SOCK_STREAM, ...) for each type of socket that
+ *     it works on
+ * @socket_types_str: these, for an error message
+ */
+typedef struct PortLinkDriver {
+    unsigned socket_types;
+    const char *socket_types_str;
+    /*
+     * @fd is a socket of one of these types; (transfer full) on success.
+     * Calls port_link_up() if it knows its peer, or does so later.
+     */
+    void *(*open)(Port *port, int fd, GError **error);
+    void (*close)(void *link);
+    /* As in PortOps. */
+    unsigned (*send)(void *link, const Frame *frames, unsigned n,
+                     int64_t now_ms);
+    size_t (*room)(void *link);
+    /* What port_link_input() did not take may be offered again. */
+    void (*resume)(void *link, int64_t now_ms);
+} PortLinkDriver;
+
+extern const PortLinkDriver port_link_stream;
+extern const PortLinkDriver port_link_dgram;
+
+Loop *port_link_loop(Port *port);
+uint32_t port_link_mtu(Port *port);
+PortCounters *port_link_counters(Port *port);
+
+/** port_link_up: there is a peer: frames for it are sent from now on. */
+void port_link_up(Port *port);
+
+/**
+ * port_link_input: hand frames to the switch.
+ *
+ * Returns: how many were dealt with.  Fewer than @n: the port is parked; the
+ * link keeps the rest, reads no more, and goes on when resume() is called.
+ */
+unsigned port_link_input(Port *port, Frame *frames, unsigned n,
+                         int64_t now_ms);
+/** port_link_is_parked: resume() is to come. */
+bool port_link_is_parked(const Port *port);
+/** port_link_has_room: the queue has drained to half.  Not from send(). */
+void port_link_has_room(Port *port, int64_t now_ms);
+/** port_link_has_room_later: as above, from send(). */
+void port_link_has_room_later(Port *port);
+/**
+ * port_link_fail: the link is at its end; @format NULL: an orderly one.  Takes
+ * effect later; nothing is sent or resumed from now on.  Only the first counts.
+ */
+void port_link_fail(Port *port, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+#endif

@@ -1,0 +1,314 @@
+/*
+ * A netdev's port, and what is the same for all kinds of links
+ *
+ *                     switch_input()                     resume(), 50 us
+ *   link --> input -----------------> all taken    parked ------------> link
+ *                     \_ fewer ------------------>/
+ *
+ * That a link fails, or has room again, may be noticed in the middle of other
+ * people's business: in a send on behalf of another port, say.  It is only
+ * marked then; the later timer, which is due at once, does from the loop what
+ * is to be done: resume who waits, or close the link and tell the owner, who
+ * may free the port.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <unistd.h>
+
+#include "limits.h"
+#include "port/link.h"
+#include "vmnet/error.h"
+
+typedef struct PortKindInfo {
+    const char *name;
+    const PortLinkDriver *driver;
+} PortKindInfo;
+
+static const PortKindInfo kinds[PORT_KIND__MAX] = {
+    [PORT_KIND_STREAM] = { "stream", &port_link_stream },
+    [PORT_KIND_DGRAM] = { "dgram", &port_link_dgram },
+};
+
+/**
+ * Port:
+ * @driver, @link: NULL while no VMM is connected
+ * @kind: of the link, or of the last one
+ * @is_parked: the switch did not take all; @park_timer is armed
+ * @owes_room: @later_timer is due to say that there is room
+ * @has_failed: @later_timer is due to close the link; @reason is why, NULL for
+ *     an orderly end
+ */
+struct Port {
+    Loop *loop;
+    SwitchPort *switch_port;
+    uint32_t mtu_bytes;
+    const PortEvents *events;
+    void *opaque;
+
+    PortKind kind;
+    const PortLinkDriver *driver;
+    void *link;
+
+    bool is_parked;
+    LoopTimer *park_timer;
+
+    bool owes_room, has_failed;
+    char *reason;
+    LoopTimer *later_timer;
+};
+
+const char *port_kind_str(PortKind kind)
+{
+    g_assert(kind < PORT_KIND__MAX);
+    return kinds[kind].name;
+}
+
+static unsigned port_send(void *opaque, const Frame *frames, unsigned n,
+                          int64_t now_ms)
+{
+    Port *port = opaque;
+
+    return port->driver->send(port->link, frames, n, now_ms);
+}
+
+static size_t port_room(void *opaque)
+{
+    Port *port = opaque;
+
+    return port->driver->room(port->link);
+}
+
+static void unpark(Port *port, int64_t now_ms)
+{
+    if (!port->is_parked) {
+        return;
+    }
+    port->is_parked = false;
+    loop_timer_disarm(port->park_timer);
+    if (!port->has_failed) {
+        port->driver->resume(port->link, now_ms);
+    }
+}
+
+static void port_resume(void *opaque, SwitchPort *dst, int64_t now_ms)
+{
+    unpark(opaque, now_ms);
+}
+
+static const PortOps port_ops = {
+    .send = port_send,
+    .room = port_room,
+    .resume = port_resume,
+};
+
+static void park_expired(void *opaque, int64_t now_ms)
+{
+    Port *port = opaque;
+
+    switch_park_expire(port->switch_port);
+    unpark(port, now_ms);
+}
+
+static void close_link(Port *port, int64_t now_ms)
+{
+    if (!port->link) {
+        return;
+    }
+    port->is_parked = false;
+    loop_timer_disarm(port->park_timer);
+    loop_timer_disarm(port->later_timer);
+    port->driver->close(port->link);
+    port->driver = NULL;
+    port->link = NULL;
+    port->owes_room = port->has_failed = false;
+    g_clear_pointer(&port->reason, g_free);
+    switch_port_forget(port->switch_port);
+    switch_port_set_connected(port->switch_port, false, now_ms);
+}
+
+static void do_later(void *opaque, int64_t now_ms)
+{
+    Port *port = opaque;
+    g_autofree char *reason = NULL;
+
+    if (port->owes_room) {
+        port->owes_room = false;
+        switch_port_has_room(port->switch_port, now_ms);
+    }
+    if (!port->has_failed) {
+        return;
+    }
+    reason = g_steal_pointer(&port->reason);
+    close_link(port, now_ms);
+    if (port->events && port->events->disconnected) {
+        port->events->disconnected(port->opaque, reason);
+    }
+}
+
+Port *port_new(Loop *loop, Switch *sw, unsigned flags, uint32_t mtu_bytes,
+               const PortEvents *events, void *opaque)
+{
+    Port *port = g_new0(Port, 1);
+
+    port->loop = loop;
+    port->mtu_bytes = mtu_bytes;
+    port->events = events;
+    port->opaque = opaque;
+    port->park_timer = loop_timer_new(loop, park_expired, port);
+    port->later_timer = loop_timer_new(loop, do_later, port);
+    port->switch_port = switch_port_add(sw, &port_ops, port, flags,
+                                        LIMIT_FDB_PER_PORT);
+    switch_port_set_connected(port->switch_port, false, loop_now_ms());
+    return port;
+}
+
+void port_free(Port *port)
+{
+    int64_t now_ms;
+
+    if (!port) {
+        return;
+    }
+    now_ms = loop_now_ms();
+    close_link(port, now_ms);
+    switch_port_remove(port->switch_port, now_ms);
+    loop_timer_free(port->park_timer);
+    loop_timer_free(port->later_timer);
+    g_free(port);
+}
+
+SwitchPort *port_switch_port(Port *port)
+{
+    return port->switch_port;
+}
+
+void port_set_isolated(Port *port, bool isolated)
+{
+    switch_port_set_isolated(port->switch_port, isolated);
+}
+
+static bool check_socket(int fd, PortKind kind, GError **error)
+{
+    const PortLinkDriver *driver = kinds[kind].driver;
+    socklen_t len = sizeof(int);
+    int type;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0) {
+        g_set_error(error, VMNET_ERROR, VMNET_INVALID_ARGUMENT,
+                    "%s port: fd %d: %s", kinds[kind].name, fd,
+                    g_strerror(errno));
+        return false;
+    }
+    if (!(driver->socket_types & 1u << type)) {
+        g_set_error(error, VMNET_ERROR, VMNET_INVALID_ARGUMENT,
+                    "%s port: fd %d is a socket of type %d, not %s",
+                    kinds[kind].name, fd, type, driver->socket_types_str);
+        return false;
+    }
+    return true;
+}
+
+bool port_connect(Port *port, PortKind kind, int fd, GError **error)
+{
+    if (port->link) {
+        g_set_error(error, VMNET_ERROR, VMNET_INVALID_ARGUMENT,
+                    "%s port: a VMM is connected already", kinds[kind].name);
+        goto fail;
+    }
+    if (!check_socket(fd, kind, error)) {
+        goto fail;
+    }
+    port->kind = kind;
+    port->driver = kinds[kind].driver;
+    port->link = port->driver->open(port, fd, error);
+    if (!port->link) {
+        port->driver = NULL;
+        goto fail;
+    }
+    return true;
+
+fail:
+    close(fd);
+    return false;
+}
+
+void port_disconnect(Port *port)
+{
+    close_link(port, loop_now_ms());
+}
+
+bool port_is_connected(const Port *port)
+{
+    return port->link != NULL;
+}
+
+PortKind port_kind(const Port *port)
+{
+    return port->kind;
+}
+
+Loop *port_link_loop(Port *port)
+{
+    return port->loop;
+}
+
+uint32_t port_link_mtu(Port *port)
+{
+    return port->mtu_bytes;
+}
+
+PortCounters *port_link_counters(Port *port)
+{
+    return switch_port_counters(port->switch_port);
+}
+
+void port_link_up(Port *port)
+{
+    switch_port_set_connected(port->switch_port, true, loop_now_ms());
+}
+
+unsigned port_link_input(Port *port, Frame *frames, unsigned n,
+                         int64_t now_ms)
+{
+    unsigned taken = switch_input(port->switch_port, frames, n, now_ms);
+
+    if (taken < n) {
+        port->is_parked = true;
+        loop_timer_arm_ns(port->park_timer, loop_now_ns() + PARK_NS_MAX);
+    }
+    return taken;
+}
+
+bool port_link_is_parked(const Port *port)
+{
+    return port->is_parked;
+}
+
+void port_link_has_room(Port *port, int64_t now_ms)
+{
+    switch_port_has_room(port->switch_port, now_ms);
+}
+
+void port_link_has_room_later(Port *port)
+{
+    port->owes_room = true;
+    loop_timer_arm(port->later_timer, 0);
+}
+
+void port_link_fail(Port *port, const char *format, ...)
+{
+    va_list args;
+
+    if (port->has_failed) {
+        return;
+    }
+    port->has_failed = true;
+    if (format) {
+        va_start(args, format);
+        port->reason = g_strdup_vprintf(format, args);
+        va_end(args);
+    }
+    loop_timer_arm(port->later_timer, 0);
+}

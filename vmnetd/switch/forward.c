@@ -1,0 +1,322 @@
+/*
+ * The path of a frame: check, learn, decide, send
+ *
+ *   frames --> classify each --> runs of one verdict --> send / flood / drop
+ *                                                             |
+ *                                            flush each port that was sent to
+ *
+ * Consecutive frames with the same verdict are one run, handed to a port in
+ * one call, which it can then write in one system call.  Bulk transfers come
+ * in long runs with the same two addresses: these are compared with those of
+ * the frame before, and the table is asked only when they differ.
+ *
+ * Counting happens when a run is dealt with: a frame that its source has to
+ * offer again is not counted twice.
+ *
+ * Flushing may re-enter switch_input() (the gateway answers from its flush).
+ * The inner call then flushes what it has touched, except a port whose flush()
+ * is running, which the outer one does again.
+ *
+ * VLAN tags are carried, not interpreted: addresses are learnt without them.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "proto/eth.h"
+#include "switch/switch-internal.h"
+
+/* Duplicates told of within FDB_QUIET_MS, of all addresses together. */
+#define TOLD_MAX 16
+
+#define ETH_TYPE_QINQ 0x88a8
+
+typedef enum Action {
+    ACTION_DROP,            /* for @reason, charged to the source */
+    ACTION_SEND,            /* to @dst */
+    ACTION_FLOOD_GROUP,     /* to all */
+    ACTION_FLOOD_UNKNOWN,   /* to all but the gateway, whose address is known */
+} Action;
+
+typedef struct Verdict {
+    Action action;
+    SwitchDrop reason;
+    SwitchPort *dst;
+} Verdict;
+
+/* The decision for the addresses of the frame before. */
+typedef struct Route {
+    bool is_valid;
+    uint8_t addrs[12];
+    Verdict verdict;
+} Route;
+
+static inline Verdict drop_for(SwitchDrop reason)
+{
+    return (Verdict) { .action = ACTION_DROP, .reason = reason };
+}
+
+static inline bool verdict_equal(const Verdict *a, const Verdict *b)
+{
+    return a->action == b->action && a->reason == b->reason &&
+           a->dst == b->dst;
+}
+
+static bool is_isolated_pair(const SwitchPort *a, const SwitchPort *b)
+{
+    return ((a->flags | b->flags) & SWITCH_PORT_ISOLATED) &&
+           !((a->flags | b->flags) & SWITCH_PORT_GATEWAY);
+}
+
+/* 01:80:c2:00:00:00 to 0f: between neighbours only (IEEE 802.1Q 8.6.3). */
+static bool is_reserved_group(const uint8_t mac[6])
+{
+    return mac[0] == 0x01 && mac[1] == 0x80 && mac[2] == 0xc2 &&
+           mac[3] == 0 && mac[4] == 0 && mac[5] <= 0x0f;
+}
+
+static void tell_duplicate(Switch *sw, const MacAddr *mac, uint32_t old_id,
+                           uint32_t new_id, int64_t now_ms)
+{
+    if (now_ms - sw->told_from_ms >= FDB_QUIET_MS) {
+        sw->told_from_ms = now_ms;
+        sw->n_told = 0;
+    }
+    if (sw->config.duplicate_mac && sw->n_told++ < TOLD_MAX) {
+        sw->config.duplicate_mac(sw->config.opaque, mac, old_id, new_id);
+    }
+}
+
+/* Where the addresses alone say that a frame goes. */
+static Verdict route(SwitchPort *src, const MacAddr *dst_mac,
+                     const MacAddr *src_mac, int64_t now_ms)
+{
+    Switch *sw = src->sw;
+    FdbPort *old = NULL;
+    SwitchPort *dst;
+
+    if (mac_is_group(src_mac->b) || mac_is_zero(src_mac)) {
+        return drop_for(SWITCH_DROP_BAD_SOURCE);
+    }
+    if (!(src->flags & SWITCH_PORT_GATEWAY)) {
+        if (mac_equal(src_mac, &sw->config.gateway_mac)) {
+            return drop_for(SWITCH_DROP_OWN_SOURCE);
+        }
+        if (fdb_learn(sw->fdb, src_mac, &src->fdb, now_ms,
+                      &old) == FDB_DUPLICATE) {
+            tell_duplicate(sw, src_mac, old->id, src->fdb.id, now_ms);
+        }
+    }
+    if (mac_is_group(dst_mac->b)) {
+        return is_reserved_group(dst_mac->b)
+               ? drop_for(SWITCH_DROP_RESERVED)
+               : (Verdict) { .action = ACTION_FLOOD_GROUP };
+    }
+    dst = switch_lookup(sw, dst_mac, now_ms);
+    if (!dst) {
+        return src->flags & SWITCH_PORT_ISOLATED
+               ? drop_for(SWITCH_DROP_ISOLATED)
+               : (Verdict) { .action = ACTION_FLOOD_UNKNOWN };
+    }
+    if (dst == src) {
+        return drop_for(SWITCH_DROP_SAME_PORT);
+    }
+    if (is_isolated_pair(src, dst)) {
+        return drop_for(SWITCH_DROP_ISOLATED);
+    }
+    return (Verdict) { .action = ACTION_SEND, .dst = dst };
+}
+
+/* Bytes of Ethernet header that come on top of the MTU. */
+static unsigned header_len(const uint8_t header[ETH_HEADER_LEN])
+{
+    unsigned type = header[12] << 8 | header[13];
+
+    return type == ETH_TYPE_VLAN || type == ETH_TYPE_QINQ
+           ? ETH_HEADER_LEN + ETH_VLAN_LEN : ETH_HEADER_LEN;
+}
+
+static Verdict classify(SwitchPort *src, const Frame *frame, Route *last,
+                        int64_t now_ms)
+{
+    uint8_t header[ETH_HEADER_LEN];
+
+    if (frame_peek(frame, 0, header, sizeof(header)) < sizeof(header)) {
+        return drop_for(SWITCH_DROP_RUNT);
+    }
+    /* No port carries offloads yet: nobody could complete such a frame. */
+    if (frame->vnet.flags || frame->vnet.gso_type) {
+        return drop_for(SWITCH_DROP_BAD_OFFLOAD);
+    }
+    if (frame->len > src->sw->config.mtu_bytes + header_len(header)) {
+        return drop_for(SWITCH_DROP_GIANT);
+    }
+    if (!last->is_valid || memcmp(last->addrs, header, sizeof(last->addrs))) {
+        MacAddr dst_mac, src_mac;
+
+        memcpy(&dst_mac, header, sizeof(dst_mac));
+        memcpy(&src_mac, header + sizeof(dst_mac), sizeof(src_mac));
+        memcpy(last->addrs, header, sizeof(last->addrs));
+        last->verdict = route(src, &dst_mac, &src_mac, now_ms);
+        last->is_valid = true;
+    }
+    return last->verdict;
+}
+
+static uint64_t bytes_of(const Frame *frames, unsigned n)
+{
+    uint64_t bytes = 0;
+
+    while (n--) {
+        bytes += frames++->len;
+    }
+    return bytes;
+}
+
+static void touch(SwitchPort *port)
+{
+    if (!port->touched && port->ops->flush) {
+        port->touched = true;
+        port->next_touched = port->sw->touched;
+        port->sw->touched = port;
+    }
+}
+
+/* Returns: how many were taken, or dropped because nobody is there. */
+static unsigned output(SwitchPort *dst, const Frame *frames, unsigned n,
+                       int64_t now_ms)
+{
+    unsigned taken;
+
+    if (!dst->connected) {
+        port_counter_add(&dst->counters.drops[SWITCH_DROP_NOT_CONNECTED], n);
+        return n;
+    }
+    taken = dst->ops->send(dst->opaque, frames, n, now_ms);
+    if (taken) {
+        port_counter_add(&dst->counters.output_frames, taken);
+        port_counter_add(&dst->counters.output_bytes, bytes_of(frames, taken));
+        touch(dst);
+    }
+    return taken;
+}
+
+/* Returns: how many were dealt with; fewer than @n: @src waits for @dst. */
+static unsigned send_run(SwitchPort *src, SwitchPort *dst,
+                         const Frame *frames, unsigned n, int64_t now_ms)
+{
+    unsigned taken = output(dst, frames, n, now_ms);
+
+    if (taken == n) {
+        return n;
+    }
+    if (src->ops->resume && !dst->overrun) {
+        src->parked_at = dst;
+        switch_port_wait(dst, src);
+        return taken;
+    }
+    port_counter_add(&dst->counters.drops[SWITCH_DROP_FULL], n - taken);
+    return n;
+}
+
+static void flood_run(SwitchPort *src, Action action, const Frame *frames,
+                      unsigned n, int64_t now_ms)
+{
+    GPtrArray *ports = src->sw->ports;
+    unsigned i;
+
+    for (i = 0; i < ports->len; i++) {
+        SwitchPort *dst = g_ptr_array_index(ports, i);
+        unsigned taken;
+
+        if (dst == src || is_isolated_pair(src, dst) ||
+            (action == ACTION_FLOOD_UNKNOWN &&
+             (dst->flags & SWITCH_PORT_GATEWAY))) {
+            continue;
+        }
+        taken = output(dst, frames, n, now_ms);
+        if (taken < n) {
+            port_counter_add(&dst->counters.drops[SWITCH_DROP_FULL], n - taken);
+        }
+    }
+}
+
+static unsigned deal_with_run(SwitchPort *src, const Verdict *verdict,
+                              const Frame *frames, unsigned n, int64_t now_ms)
+{
+    unsigned done = n;
+
+    switch (verdict->action) {
+    case ACTION_DROP:
+        port_counter_add(&src->counters.drops[verdict->reason], n);
+        break;
+    case ACTION_SEND:
+        done = send_run(src, verdict->dst, frames, n, now_ms);
+        break;
+    case ACTION_FLOOD_GROUP:
+    case ACTION_FLOOD_UNKNOWN:
+        flood_run(src, verdict->action, frames, n, now_ms);
+        break;
+    }
+    port_counter_add(&src->counters.input_frames, done);
+    port_counter_add(&src->counters.input_bytes, bytes_of(frames, done));
+    return done;
+}
+
+/* The next port to be flushed; NULL if only ports are left that are at it. */
+static SwitchPort *take_touched(Switch *sw)
+{
+    SwitchPort **link;
+
+    for (link = &sw->touched; *link; link = &(*link)->next_touched) {
+        SwitchPort *port = *link;
+
+        if (!port->in_flush) {
+            *link = port->next_touched;
+            port->touched = false;
+            return port;
+        }
+    }
+    return NULL;
+}
+
+static void flush_touched(Switch *sw)
+{
+    SwitchPort *port;
+
+    while ((port = take_touched(sw))) {
+        port->in_flush = true;
+        port->ops->flush(port->opaque);
+        port->in_flush = false;
+    }
+}
+
+unsigned switch_input(SwitchPort *src, Frame *frames, unsigned n,
+                      int64_t now_ms)
+{
+    Route last = { .is_valid = false };
+    Verdict verdict = { 0 };
+    unsigned first = 0, i, done;
+
+    for (i = 0; i < n; i++) {
+        Verdict next;
+
+        frames[i].src_port = src->fdb.id;
+        next = classify(src, &frames[i], &last, now_ms);
+        if (i > first && !verdict_equal(&verdict, &next)) {
+            done = deal_with_run(src, &verdict, &frames[first], i - first,
+                                 now_ms);
+            if (done < i - first) {
+                n = first + done;
+                goto flush;
+            }
+            first = i;
+        }
+        verdict = next;
+    }
+    if (n > first) {
+        n = first + deal_with_run(src, &verdict, &frames[first], n - first,
+                                  now_ms);
+    }
+flush:
+    flush_touched(src->sw);
+    return n;
+}

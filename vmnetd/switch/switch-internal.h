@@ -1,0 +1,64 @@
+/*
+ * What the files of the switch share
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef VMNETD_SWITCH_SWITCH_INTERNAL_H
+#define VMNETD_SWITCH_SWITCH_INTERNAL_H
+
+#include "switch/fdb.h"
+#include "switch/switch.h"
+
+/**
+ * SwitchPort:
+ * @fdb: its share of the table; also holds its id
+ * @waiters: ports that are resumed when this one has room, in order
+ * @parked_at: the full port at which switch_input() stopped; NULL: none
+ * @overrun: a wait for it expired: until it has room nobody waits for it
+ * @touched, @next_touched: was sent to, is to be flushed
+ * @in_flush: its flush() runs
+ */
+struct SwitchPort {
+    Switch *sw;
+    const PortOps *ops;
+    void *opaque;
+    unsigned flags;
+    bool connected;
+    FdbPort fdb;
+    PortCounters counters;
+
+    GPtrArray *waiters;
+    SwitchPort *parked_at;
+    bool overrun;
+
+    bool touched, in_flush;
+    SwitchPort *next_touched;
+};
+
+/**
+ * Switch:
+ * @ports: in order of their ids
+ * @gateway: the port with SWITCH_PORT_GATEWAY; NULL: none
+ * @touched: ports to be flushed
+ * @told_from_ms, @n_told: duplicates reported in the current FDB_QUIET_MS
+ */
+struct Switch {
+    SwitchConfig config;
+    Fdb *fdb;
+    GPtrArray *ports;
+    uint32_t last_id;
+    SwitchPort *gateway;
+    SwitchPort *touched;
+    int64_t told_from_ms;
+    unsigned n_told;
+};
+
+static inline SwitchPort *switch_port_of_fdb(FdbPort *fdb_port)
+{
+    return (SwitchPort *)((char *)fdb_port - offsetof(SwitchPort, fdb));
+}
+
+/** switch_port_unpark: nobody waits for @dst any more, nor @dst for others. */
+void switch_port_unpark(SwitchPort *dst, int64_t now_ms);
+
+#endif
