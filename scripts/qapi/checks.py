@@ -69,18 +69,18 @@ class Checker:
         if meta == 'command':
             good = (names.LEGACY if name in self.pragmas.commands
                     else names.MEMBER).match(name)
-            want = 'lower-case letters, digits and hyphens'
+            want = 'consist of lower-case letters, digits and hyphens'
         elif meta == 'event':
             good = names.EVENT.match(name)
-            want = 'upper-case letters, digits and underscores'
+            want = 'consist of upper-case letters, digits and underscores'
         else:
             good = names.TYPE.match(name)
-            want = 'CamelCase'
+            want = 'be in CamelCase'
             if good and name.endswith('List'):
                 raise SchemaError(place, f"{meta} name '{name}' should not"
                                   " end in 'List'")
         if not good:
-            raise SchemaError(place, f"{meta} name '{name}' must be of {want}")
+            raise SchemaError(place, f"{meta} name '{name}' must {want}")
 
     @staticmethod
     def keys(value, what, mandatory, optional):
@@ -152,8 +152,8 @@ class Checker:
                                   ('if', 'features'))
             if not names.VALUE.match(name) \
                     and name not in self.pragmas.members:
-                raise SchemaError(place, f"value '{name}' of {what} must be of"
-                                  " lower-case letters, digits and hyphens")
+                raise SchemaError(place, f"value '{name}' of {what} must"
+                                  " consist of lower-case letters, digits and hyphens")
             upper = names.c_upper(name)
             if upper in seen:
                 raise SchemaError(place, f"value '{name}' of {what} collides"
@@ -168,8 +168,8 @@ class Checker:
             name = key[1:] if key.startswith('*') else key
             if not names.MEMBER.match(name) \
                     and name not in self.pragmas.members:
-                raise SchemaError(place, f"member '{name}' of {what} must be"
-                                  " of lower-case letters, digits and hyphens")
+                raise SchemaError(place, f"member '{name}' of {what} must"
+                                  " consist of lower-case letters, digits and hyphens")
             if name == 'u' or name.startswith(('has-', 'q-')):
                 raise SchemaError(place, f"member '{name}' of {what} uses"
                                   " reserved name")

@@ -12,12 +12,7 @@ def c_parameter(member):
     if member.type.name == 'str':
         c_type = 'const char *'
     text = f'bool has_{member.c_name}, ' if member.has_flag else ''
-    return guard_parameter(text + c_decl(c_type, member.c_name))
-
-
-def guard_parameter(text):
-    """Returns the text: a parameter cannot be conditional."""
-    return text
+    return text + c_decl(c_type, member.c_name)
 
 
 def prototype(command):

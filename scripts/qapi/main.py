@@ -3,6 +3,7 @@
 """Generates C code and a manual from a QAPI schema.
 
     main.py [-o DIR] [-p PREFIX] [--depfile FILE] SCHEMA
+    main.py [-o DIR] [-p PREFIX] --recode SCHEMA
     main.py --check SCHEMA
 
 docs/devel/qapi.rst describes what the generated code looks like.
@@ -18,7 +19,7 @@ sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 # pylint: disable=wrong-import-position
 from qapi import (gen_commands, gen_doc, gen_events, gen_introspect,  # noqa: E402
-                  gen_types, gen_visit)
+                  gen_recode, gen_types, gen_visit)
 from qapi.cgen import Output  # noqa: E402
 from qapi.error import SchemaError  # noqa: E402
 from qapi.schema import Schema  # noqa: E402
@@ -37,6 +38,9 @@ def parse_arguments():
                         help='begin the names of files and tables with this')
     parser.add_argument('--depfile',
                         help='write a make rule with all schema files there')
+    parser.add_argument('--recode', action='store_true',
+                        help='only make the table with which tests send'
+                        ' every type through decoder and encoder')
     parser.add_argument('--check', action='store_true',
                         help='only check the schema')
     parser.add_argument('schema', help='the root of the schema')
@@ -54,7 +58,7 @@ def main():
     if args.check:
         return 0
     output = Output(args.output_dir, args.prefix)
-    for generator in GENERATORS:
+    for generator in (gen_recode,) if args.recode else GENERATORS:
         generator.generate(schema, output)
     output.write()
     if args.depfile:

@@ -75,11 +75,10 @@ class Parser:
                     self.items.append(doc)
                     doc = None
                 continue
+            place = self.token.place
             value = self.value()
             if not isinstance(value, Dict):
-                raise SchemaError(value.place if isinstance(value, List)
-                                  else self.token.place,
-                                  'top-level expression must be an object')
+                raise SchemaError(place, 'top-level expression must be an object')
             if 'include' in value or 'pragma' in value:
                 self.pending(doc)
                 doc = None

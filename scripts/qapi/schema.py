@@ -358,30 +358,47 @@ class Schema:
 
     def resolve_arguments(self, entity):
         """Connects a command or event with its data."""
-        value = entity.value
         meta = 'command' if isinstance(entity, Command) else 'event'
         what = f"{meta} '{entity.name}'"
-        data = value.get('data')
+        data = entity.value.get('data')
         if data is None:
             return
         if isinstance(data, str):
-            place = value.places['data']
-            entity.arg = self.lookup(data, place, f"'data' of {what}")
-            if not isinstance(entity.arg, Struct):
-                raise SchemaError(place, f"'data' of {what} must be a struct or"
-                                  f" union, not '{data}'")
-            if entity.arg.branches is not None and not entity.boxed:
-                raise SchemaError(place, f"'data' of {what} can be a union"
-                                  " only with 'boxed': true")
+            entity.arg = self.named_arguments(entity, what)
+        else:
+            entity.arg = self.implicit_arguments(entity, what)
+        if entity.boxed:
             return
-        struct = Struct(f'q_obj_{entity.c_name}_arg', data, implicit=True)
+        for member in entity.arg.all_members:
+            if member.cond:
+                raise SchemaError(entity.place, f"conditional member"
+                                  f" '{member.name}' of {what} requires"
+                                  " 'boxed': true")
+
+    def named_arguments(self, entity, what):
+        """Returns the type that a command or event names for its data."""
+        name = entity.value['data']
+        place = entity.value.places['data']
+        struct = self.lookup(name, place, f"'data' of {what}")
+        if not isinstance(struct, Struct):
+            raise SchemaError(place, f"'data' of {what} must be a struct or"
+                              f" union, not '{name}'")
+        if struct.branches is not None and not entity.boxed:
+            raise SchemaError(place, f"'data' of {what} can be a union only"
+                              " with 'boxed': true")
+        return struct
+
+    def implicit_arguments(self, entity, what):
+        """Returns a struct of the members that stand in the expression."""
+        struct = Struct(f'q_obj_{entity.c_name}_arg', entity.value['data'],
+                        implicit=True)
         struct.cond = entity.cond
         for member in struct.members:
             member.type = self.reference(member.spec, member.place,
                                          f"member '{member.name}' of {what}")
         struct.state = 'resolved'
         self.structs.append(struct)
-        entity.arg = struct
+        return struct
 
     def resolve_returns(self, command):
         """Connects a command with what it returns."""
