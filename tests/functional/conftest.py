@@ -1,0 +1,45 @@
+"""Fixtures of all functional tests.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+import os
+import sys
+
+import pytest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+for folder in (HERE, os.path.dirname(HERE)):
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+
+from lib.instance import BUILD, Instance  # noqa: E402
+
+
+@pytest.fixture
+def daemon():
+    """A daemon of this test's own, started, with its directories."""
+    made = Instance()
+    try:
+        yield made.start()
+    finally:
+        made.stop()
+
+
+@pytest.fixture
+def idle_daemon():
+    """Directories and environment of a daemon that the test starts itself."""
+    made = Instance()
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture
+def vmnetd():
+    """Path of the program."""
+    path = os.path.join(BUILD, 'vmnetd', 'vmnetd')
+    if not os.access(path, os.X_OK):
+        pytest.skip('%s is not built' % path)
+    return path
