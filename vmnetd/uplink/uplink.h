@@ -11,6 +11,7 @@
 #include "gateway/gateway.h"
 #include "loop/loop.h"
 #include "nat/nat.h"
+#include "uplink/host.h"
 
 typedef struct Uplink Uplink;
 
@@ -18,7 +19,12 @@ typedef struct Uplink Uplink;
  * UplinkConfig:
  * @forbidden: IpPrefix elements: subnets of this network and of every other
  *     network of the daemon; read at each new flow, owned by the caller
+ * @host: the host's addresses and routes, which outlive the uplink
  * @host_loopback: services bound to loopback only are reachable as the gateway
+ * @host_only: forwards, and the host by the gateway's address; no other way
+ *     out
+ * @dns_tcp: serve the gateway's DNS by TCP as well
+ * @no_peek_off: see NatConfig
  */
 typedef struct UplinkConfig {
     Loop *loop;
@@ -27,8 +33,11 @@ typedef struct UplinkConfig {
     IpAddr gateway4, gateway6;
     uint32_t mtu_bytes;
     const GArray *forbidden;
+    const Host *host;
     bool host_loopback;
-    bool host_only;              /* forwards only; no way out */
+    bool host_only;
+    bool dns_tcp;
+    bool no_peek_off;
     uint8_t hash_key[16];
     /* "/etc/resolv.conf", or --resolv-conf; "nameserver ADDR#PORT" names a
      * port other than 53 (tests without privileges). */
@@ -39,17 +48,25 @@ typedef struct UplinkConfig {
     void *opaque;
 } UplinkConfig;
 
-/** uplink_new: also calls gateway_set_uplink() unless @host_only. */
+/**
+ * uplink_new: also calls gateway_set_uplink(), in host mode too: what guests
+ * answer to those who came by a forward has to get out.
+ *
+ * All of its forwards are to be freed before it is.
+ */
 Uplink *uplink_new(const UplinkConfig *config, GError **error);
 void uplink_free(Uplink *uplink);
+
+/** uplink_resume: a receiver for which room() was asked has room again. */
+void uplink_resume(Uplink *uplink, int64_t now_ms);
 
 void uplink_stats(Uplink *uplink, NatStats *ret_stats);
 
 typedef struct UplinkForward UplinkForward;
 
 /**
- * uplink_forward_new: listen on @host (address AF_UNSPEC: every address of
- * both families; port 0: any, see uplink_forward_port) and send what comes to
+ * uplink_forward_new: listen on @host (address AF_UNSPEC: every address, for
+ * TCP of both families; port 0: any, see uplink_forward_port) and send what comes to
  * @guest; its address may be AF_UNSPEC until uplink_forward_set_guest().
  * @proto: IPPROTO_TCP or IPPROTO_UDP
  *

@@ -1,0 +1,365 @@
+/*
+ * What a user wrote of a network: is it possible, and does it agree with what
+ * runs?
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "network/network-internal.h"
+
+#include <string.h>
+
+#include "vmnet/error.h"
+
+#define MTU_MIN 68
+#define MTU_MAX 65520
+#define LEASE_S_MIN 20
+#define LEASE_S_MAX 604800
+#define NAME_MAX_BYTES 63
+/* Gateway, one guest, network and broadcast address. */
+#define SUBNET_LEN_MAX 30
+
+static const char *const mode_names[NETWORK_MODE__MAX] = {
+    [NETWORK_MODE_HOST] = "host",
+    [NETWORK_MODE_SHARED] = "shared",
+    [NETWORK_MODE_BRIDGED] = "bridged",
+};
+
+const char *network_mode_str(NetworkMode mode)
+{
+    g_assert(mode < NETWORK_MODE__MAX);
+    return mode_names[mode];
+}
+
+/* What QEMU calls the IPv6 prefix. */
+static const char *prefix6_key(NetworkMode mode)
+{
+    return mode == NETWORK_MODE_SHARED ? "nat66-prefix" : "ipv6-prefix";
+}
+
+/* Checks */
+
+G_GNUC_PRINTF(2, 3)
+static bool refuse(GError **error, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    if (error) {
+        *error = g_error_new_valist(VMNET_ERROR, VMNET_INVALID_ARGUMENT,
+                                    format, args);
+    }
+    va_end(args);
+    return false;
+}
+
+/* A name is a directory's name as well. */
+static bool check_name(const char *name, GError **error)
+{
+    const char *p;
+
+    if (!name) {
+        return true;
+    }
+    for (p = name; g_ascii_isalnum(*p) || (*p && strchr("._-", *p)); p++) {
+    }
+    if (*p || p == name || p - name > NAME_MAX_BYTES || *name == '.') {
+        return refuse(error, "network '%s' is not a name: 1 to %d letters, "
+                      "digits, '.', '_', '-', no '.' first", name,
+                      NAME_MAX_BYTES);
+    }
+    return true;
+}
+
+static bool check_host_part(const char *key, uint32_t v4, uint32_t mask,
+                            GError **error)
+{
+    IpAddr addr = ip_addr_v4(v4);
+    char text[IP_STRLEN];
+
+    if ((v4 & ~mask) == 0 || (v4 & ~mask) == ~mask) {
+        return refuse(error, "%s %s is the network's or the broadcast address "
+                      "of its subnet", key, ip_addr_format(&addr, text));
+    }
+    return true;
+}
+
+static bool check_range(const NetworkConfig *config, GError **error)
+{
+    uint32_t mask_v4 = config->subnet_mask;
+    IpAddr start = ip_addr_v4(config->start_address);
+    IpAddr end = ip_addr_v4(config->end_address);
+    IpAddr mask = ip_addr_v4(mask_v4);
+    int len = ip_mask_to_len(mask_v4);
+    char a[IP_STRLEN], b[IP_STRLEN];
+    IpPrefix subnet;
+
+    if (!config->has_range) {
+        return true;
+    }
+    ip_addr_format(&start, a);
+    ip_addr_format(&end, b);
+    if (len < 0 || len > SUBNET_LEN_MAX) {
+        return refuse(error, "subnet-mask %s is not a mask of a subnet with "
+                      "room for guests", ip_addr_format(&mask, a));
+    }
+    subnet = (IpPrefix){ ip_addr_v4(start.v4 & mask_v4), len };
+    if (!subnet_is_private(&subnet)) {
+        g_autofree char *text = subnet_format(&subnet);
+
+        return refuse(error, "start-address %s: %s is not in a private range "
+                      "(10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16; RFC 1918)",
+                      a, text);
+    }
+    if ((start.v4 & mask_v4) != (end.v4 & mask_v4)) {
+        return refuse(error, "start-address %s and end-address %s are not in "
+                      "one subnet", a, b);
+    }
+    if (start.v4 >= end.v4) {
+        return refuse(error, "end-address %s is not behind start-address %s",
+                      b, a);
+    }
+    return check_host_part("start-address", start.v4, mask_v4, error) &&
+           check_host_part("end-address", end.v4, mask_v4, error);
+}
+
+static bool check_prefix6(const NetworkConfig *config, GError **error)
+{
+    const IpPrefix *prefix = &config->prefix6;
+    const char *key = prefix6_key(config->mode);
+    char text[IP_STRLEN];
+    unsigned i;
+
+    if (prefix->addr.family == AF_UNSPEC) {
+        return true;
+    }
+    if (prefix->addr.family != AF_INET6 ||
+        prefix->addr.v6.s6_addr[0] != 0xfd) {
+        return refuse(error, "%s %s is not a unique local prefix (fd00::/8)",
+                      key, ip_addr_format(&prefix->addr, text));
+    }
+    if (prefix->len != 64) {
+        return refuse(error, "%s %s/%u is not 64 bits long", key,
+                      ip_addr_format(&prefix->addr, text), prefix->len);
+    }
+    for (i = 8; i < 16; i++) {
+        if (prefix->addr.v6.s6_addr[i] != 0) {
+            return refuse(error, "%s %s is an address, not a prefix of 64 "
+                          "bits", key, ip_addr_format(&prefix->addr, text));
+        }
+    }
+    return true;
+}
+
+static bool check_numbers(const NetworkConfig *config, GError **error)
+{
+    if (config->mtu_bytes &&
+        (config->mtu_bytes < MTU_MIN || config->mtu_bytes > MTU_MAX)) {
+        return refuse(error, "mtu %u is not in %d to %d", config->mtu_bytes,
+                      MTU_MIN, MTU_MAX);
+    }
+    if (config->lease_s &&
+        (config->lease_s < LEASE_S_MIN || config->lease_s > LEASE_S_MAX)) {
+        return refuse(error, "lease-time %u is not in %d to %d",
+                      config->lease_s, LEASE_S_MIN, LEASE_S_MAX);
+    }
+    return true;
+}
+
+/* On a network with net-uuid there is nobody but the guests. */
+static bool check_uuid(const NetworkConfig *config, GError **error)
+{
+    const char *odd = NULL;
+
+    if (!config->net_uuid) {
+        return true;
+    }
+    if (config->mode != NETWORK_MODE_HOST) {
+        return refuse(error, "'net-uuid' is for networks of mode host");
+    }
+    if (config->name) {
+        return refuse(error, "'net-uuid' names a network of its own: it "
+                      "cannot be given together with 'network'");
+    }
+    if (!g_uuid_string_is_valid(config->net_uuid)) {
+        return refuse(error, "Invalid UUID provided in 'net-uuid'");
+    }
+    if (config->has_range) {
+        odd = "start-address";
+    } else if (config->prefix6.addr.family != AF_UNSPEC) {
+        odd = "ipv6-prefix";
+    } else if (config->lease_s) {
+        odd = "lease-time";
+    } else if (config->dhcp == NETWORK_ON) {
+        odd = "dhcp";
+    } else if (config->dns == NETWORK_ON) {
+        odd = "dns";
+    } else if (config->host_loopback == NETWORK_ON) {
+        odd = "host-loopback";
+    }
+    return odd ? refuse(error, "'%s' cannot be had with 'net-uuid': such a "
+                        "network has no gateway", odd) : true;
+}
+
+bool network_config_check(const NetworkConfig *config, GError **error)
+{
+    if (config->mode != NETWORK_MODE_HOST &&
+        config->mode != NETWORK_MODE_SHARED) {
+        return refuse(error, "networks of mode '%s' are not there yet",
+                      network_mode_str(config->mode));
+    }
+    return check_name(config->name, error) && check_range(config, error) &&
+           check_prefix6(config, error) && check_numbers(config, error) &&
+           check_uuid(config, error);
+}
+
+/* Values */
+
+static bool is_on(NetworkSwitch value, bool default_value)
+{
+    return value == NETWORK_DEFAULT ? default_value : value == NETWORK_ON;
+}
+
+NetworkSettings network_settings_of(const NetworkConfig *config)
+{
+    bool has_gateway = !config->net_uuid;
+
+    return (NetworkSettings){
+        .mtu_bytes = config->mtu_bytes ? config->mtu_bytes :
+                     NETWORK_MTU_DEFAULT,
+        .lease_s = config->lease_s ? config->lease_s : NETWORK_LEASE_S_DEFAULT,
+        .dhcp = is_on(config->dhcp, has_gateway),
+        .dns = is_on(config->dns, has_gateway),
+        .host_loopback = is_on(config->host_loopback, false),
+    };
+}
+
+NetworkAddresses network_addresses_written(const NetworkConfig *config)
+{
+    uint32_t net = config->start_address & config->subnet_mask;
+
+    return (NetworkAddresses){
+        .prefix = { ip_addr_v4(net), ip_mask_to_len(config->subnet_mask) },
+        .gateway = config->start_address,
+        .pool_first = config->start_address + 1,
+        .pool_last = config->end_address,
+        .written = true,
+    };
+}
+
+char *network_config_own_name(const NetworkConfig *config)
+{
+    const char *mode = network_mode_str(config->mode);
+    char text[IP_STRLEN];
+    char *name;
+
+    if (config->net_uuid) {
+        g_autofree char *uuid = g_ascii_strdown(config->net_uuid, -1);
+
+        return g_strdup_printf("%s-%s", mode, uuid);
+    }
+    if (config->has_range) {
+        NetworkAddresses a = network_addresses_written(config);
+
+        return g_strdup_printf("%s-%s-%u", mode,
+                               ip_addr_format(&a.prefix.addr, text),
+                               a.prefix.len);
+    }
+    name = g_strdup_printf("%s-%s-64", mode,
+                           ip_addr_format(&config->prefix6.addr, text));
+    return g_strdelimit(name, ":", '_');
+}
+
+/* Comparison */
+
+G_GNUC_PRINTF(4, 5)
+static void differ(GString *list, bool looked_at, const char *key,
+                   const char *format, ...)
+{
+    va_list args;
+
+    if (!looked_at) {
+        return;
+    }
+    if (list->len > 0) {
+        g_string_append(list, "; ");
+    }
+    g_string_append_printf(list, "%s ", key);
+    va_start(args, format);
+    g_string_append_vprintf(list, format, args);
+    va_end(args);
+}
+
+static void differ_v4(GString *list, const char *key, uint32_t wanted_v4,
+                      uint32_t have_v4)
+{
+    IpAddr wanted = ip_addr_v4(wanted_v4), have = ip_addr_v4(have_v4);
+    char a[IP_STRLEN], b[IP_STRLEN];
+
+    differ(list, wanted_v4 != have_v4, key, "%s is wanted, %s is in force",
+           ip_addr_format(&wanted, a), ip_addr_format(&have, b));
+}
+
+static void differ_u32(GString *list, bool looked_at, const char *key,
+                       uint32_t wanted, uint32_t have)
+{
+    differ(list, looked_at && wanted != have, key,
+           "%u is wanted, %u is in force", wanted, have);
+}
+
+static void differ_bool(GString *list, bool looked_at, const char *key,
+                        bool wanted, bool have)
+{
+    differ(list, looked_at && wanted != have, key,
+           "%s is wanted, %s is in force", wanted ? "on" : "off",
+           have ? "on" : "off");
+}
+
+static void differ_addresses(GString *list, const NetworkConfig *config,
+                             const NetworkState *state)
+{
+    char a[IP_STRLEN], b[IP_STRLEN];
+
+    if (config->has_range) {
+        const NetworkAddresses *have = &state->addresses;
+
+        differ_v4(list, "start-address", config->start_address, have->gateway);
+        differ_v4(list, "end-address", config->end_address, have->pool_last);
+        differ_v4(list, "subnet-mask", config->subnet_mask,
+                  ip_len_to_mask(have->prefix.len));
+    }
+    if (config->prefix6.addr.family == AF_INET6) {
+        differ(list, !ip_addr_equal(&config->prefix6.addr,
+                                    &state->prefix6.addr),
+               prefix6_key(config->mode), "%s/64 is wanted, %s/64 is in force",
+               ip_addr_format(&config->prefix6.addr, a),
+               ip_addr_format(&state->prefix6.addr, b));
+    }
+}
+
+char *network_config_differs(const NetworkConfig *config, NetworkMode mode,
+                             const NetworkState *state,
+                             const NetworkSettings *have, bool addresses_only)
+{
+    NetworkSettings want = network_settings_of(config);
+    bool strict = config->match == NETWORK_MATCH_STRICT;
+    g_autoptr(GString) list = g_string_new(NULL);
+
+    differ_addresses(list, config, state);
+    if (!addresses_only) {
+        differ(list, config->mode != mode, "mode",
+               "%s is wanted, %s is in force", network_mode_str(config->mode),
+               network_mode_str(mode));
+        differ_u32(list, strict || config->mtu_bytes, "mtu", want.mtu_bytes,
+                   have->mtu_bytes);
+        differ_u32(list, strict || config->lease_s, "lease-time",
+                   want.lease_s, have->lease_s);
+        differ_bool(list, strict || config->dhcp != NETWORK_DEFAULT, "dhcp",
+                    want.dhcp, have->dhcp);
+        differ_bool(list, strict || config->dns != NETWORK_DEFAULT, "dns",
+                    want.dns, have->dns);
+        differ_bool(list, strict || config->host_loopback != NETWORK_DEFAULT,
+                    "host-loopback", want.host_loopback,
+                    have->host_loopback);
+    }
+    return list->len > 0 ? g_string_free(g_steal_pointer(&list), FALSE) : NULL;
+}

@@ -1,0 +1,229 @@
+/*
+ * Forwards of a network, and the leases that they follow
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "network/network-internal.h"
+
+#include "limits.h"
+#include "vmnet/error.h"
+
+/**
+ * NetworkForward:
+ * @config: as it was asked for, the address of the guest excepted
+ * @follows: the guest's address is that of the lease of config.port
+ * @uplink: NULL: a persistent one that could not be made this time
+ */
+struct NetworkForward {
+    Network *network;
+    NetworkForwardConfig config;
+    bool follows;
+    UplinkForward *uplink;
+};
+
+G_GNUC_PRINTF(3, 4)
+static bool refuse(GError **error, const Network *network, const char *format,
+                   ...)
+{
+    g_autofree char *text = NULL;
+    va_list args;
+
+    va_start(args, format);
+    text = g_strdup_vprintf(format, args);
+    va_end(args);
+    g_set_error(error, VMNET_ERROR, VMNET_INVALID_ARGUMENT,
+                "network '%s': %s", network->name, text);
+    return false;
+}
+
+static bool is_guest_address(const Network *network, const IpAddr *addr)
+{
+    const NetworkAddresses *addresses = &network->state.addresses;
+
+    if (addr->family == AF_INET) {
+        uint32_t mask = ip_len_to_mask(addresses->prefix.len);
+
+        return ip_prefix_contains(&addresses->prefix, addr) &&
+               addr->v4 != addresses->gateway && (addr->v4 & ~mask) != 0 &&
+               (addr->v4 & ~mask) != ~mask;
+    }
+    return ip_prefix_contains(&network->state.prefix6, addr);
+}
+
+static bool check(const Network *network, const NetworkForwardConfig *config,
+                  GError **error)
+{
+    char text[IP_STRLEN];
+
+    if (!network->uplink) {
+        return refuse(error, network, "it has no gateway, hence no forwards");
+    }
+    if (network->forwards->len >= LIMIT_FORWARDS) {
+        return refuse(error, network, "it has %d forwards already",
+                      LIMIT_FORWARDS);
+    }
+    if (config->guest.port == 0) {
+        return refuse(error, network, "guest port 0 is not a port");
+    }
+    if (config->guest.addr.family == AF_UNSPEC) {
+        return config->port && !config->persistent ? true :
+               refuse(error, network, "a forward%s needs the guest's address",
+                      config->persistent ? " that is kept" : "");
+    }
+    if (!is_guest_address(network, &config->guest.addr)) {
+        return refuse(error, network, "%s is not an address of a guest",
+                      ip_addr_format(&config->guest.addr, text));
+    }
+    return true;
+}
+
+static NetworkForward *forward_make(Network *network,
+                                    const NetworkForwardConfig *config,
+                                    GError **error)
+{
+    NetworkForward *forward;
+    UplinkForward *uplink;
+    NetworkForwardConfig in_force = *config;
+    bool follows = config->guest.addr.family == AF_UNSPEC;
+    Lease lease;
+
+    if (!check(network, config, error)) {
+        return NULL;
+    }
+    if (follows && network_lease_by_port(network, config->port, &lease)) {
+        in_force.guest.addr = lease.addr;
+    }
+    uplink = uplink_forward_new(network->uplink, config->proto, &config->host,
+                                &in_force.guest, error);
+    if (!uplink) {
+        return NULL;
+    }
+    in_force.host.port = uplink_forward_port(uplink);
+    forward = g_new0(NetworkForward, 1);
+    forward->network = network;
+    forward->config = in_force;
+    forward->follows = follows;
+    forward->uplink = uplink;
+    g_ptr_array_add(network->forwards, forward);
+    return forward;
+}
+
+NetworkForward *network_forward_new(Network *network,
+                                    const NetworkForwardConfig *config,
+                                    GError **error)
+{
+    NetworkForward *forward = forward_make(network, config, error);
+
+    if (forward && config->persistent) {
+        g_array_append_val(network->state.forwards, forward->config);
+        network_save_soon(network);
+    }
+    return forward;
+}
+
+void network_forward_info(const NetworkForward *forward,
+                          NetworkForwardConfig *ret_config)
+{
+    *ret_config = forward->config;
+}
+
+static void forward_free(NetworkForward *forward)
+{
+    uplink_forward_free(forward->uplink);
+    g_ptr_array_remove(forward->network->forwards, forward);
+    g_free(forward);
+}
+
+static bool is_same(const NetworkForwardConfig *a,
+                    const NetworkForwardConfig *b)
+{
+    return a->proto == b->proto && a->host.port == b->host.port &&
+           a->host.addr.family == b->host.addr.family &&
+           (a->host.addr.family == AF_UNSPEC ||
+            ip_addr_equal(&a->host.addr, &b->host.addr));
+}
+
+static void forget(NetworkForward *forward)
+{
+    GArray *kept = forward->network->state.forwards;
+    unsigned i;
+
+    for (i = kept->len; i-- > 0;) {
+        if (is_same(&g_array_index(kept, NetworkForwardConfig, i),
+                    &forward->config)) {
+            g_array_remove_index(kept, i);
+        }
+    }
+    network_save_soon(forward->network);
+}
+
+void network_forward_free(NetworkForward *forward)
+{
+    if (!forward) {
+        return;
+    }
+    if (forward->config.persistent && !forward->network->stopping) {
+        forget(forward);
+    }
+    forward_free(forward);
+}
+
+GPtrArray *network_forwards(Network *network)
+{
+    GPtrArray *list = g_ptr_array_new();
+    unsigned i;
+
+    for (i = 0; i < network->forwards->len; i++) {
+        NetworkForward *forward = g_ptr_array_index(network->forwards, i);
+
+        if (forward->config.persistent) {
+            g_ptr_array_add(list, forward);
+        }
+    }
+    return list;
+}
+
+void network_forwards_start(Network *network)
+{
+    const GArray *kept = network->state.forwards;
+    unsigned i;
+
+    for (i = 0; i < kept->len; i++) {
+        const NetworkForwardConfig *config =
+            &g_array_index(kept, NetworkForwardConfig, i);
+        g_autoptr(GError) error = NULL;
+
+        if (!forward_make(network, config, &error)) {
+            g_warning("network %s: a forward is kept, but not in force: %s",
+                      network->name, error->message);
+        }
+    }
+}
+
+void network_forwards_stop(Network *network)
+{
+    while (network->forwards->len > 0) {
+        forward_free(g_ptr_array_index(network->forwards,
+                                       network->forwards->len - 1));
+    }
+}
+
+void network_forwards_follow(Network *network, uint32_t port)
+{
+    unsigned i;
+
+    for (i = 0; i < network->forwards->len; i++) {
+        NetworkForward *forward = g_ptr_array_index(network->forwards, i);
+        IpAddr addr = { .family = AF_UNSPEC };
+        Lease lease;
+
+        if (!forward->follows || forward->config.port != port) {
+            continue;
+        }
+        if (network_lease_by_port(network, port, &lease)) {
+            addr = lease.addr;
+        }
+        forward->config.guest.addr = addr;
+        uplink_forward_set_guest(forward->uplink, &addr);
+    }
+}

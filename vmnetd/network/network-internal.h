@@ -1,0 +1,127 @@
+/*
+ * What the files of network/ share
+ *
+ *   config.c         what a user wrote: checked, and compared with what runs
+ *   subnet.c         which addresses are free
+ *   state.c          what is kept, as text; state-store.c: on disk
+ *   network.c        a network: its parts made, wired, stopped
+ *   register.c       all networks; who asks gets which
+ *   plumbing.c       frames and events between switch, gateway and uplink
+ *   forward.c        forwards, and the leases that they follow
+ *   mac.c            guests' MAC addresses
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef VMNETD_NETWORK_NETWORK_INTERNAL_H
+#define VMNETD_NETWORK_NETWORK_INTERNAL_H
+
+#include "network/network.h"
+#include "network/state-store.h"
+#include "network/state.h"
+#include "network/subnet.h"
+#include "uplink/uplink.h"
+
+#define NETWORK_DOMAIN "vmnet.internal"
+#define NETWORK_MTU_DEFAULT 1500
+#define NETWORK_LEASE_S_DEFAULT 3600
+
+/** NetworkSettings: what is in force beside the addresses. */
+typedef struct NetworkSettings {
+    uint32_t mtu_bytes, lease_s;
+    bool dhcp, dns, host_loopback;
+} NetworkSettings;
+
+/**
+ * Network:
+ * @refs: of netdevs; at 0 the idle time begins
+ * @state: what is kept, the addresses in force included
+ * @uplink: NULL without a gateway address
+ * @had_ports: one that was never used need not be kept waiting
+ * @overlap: the host's route that was reported last; len 0: none
+ */
+struct Network {
+    NetworkRegister *reg;
+    unsigned refs;
+    char *name, *net_uuid;
+    NetworkMode mode;
+    NetworkSettings settings;
+    NetworkState state;
+
+    Switch *sw;
+    SwitchPort *gateway_port;
+    Gateway *gateway;
+    Uplink *uplink;
+    LoopTimer *gateway_timer, *idle_timer, *save_timer;
+
+    GHashTable *macs;       /* MacAddr: claimed */
+    GPtrArray *forwards;    /* NetworkForward */
+    unsigned n_ports;
+    bool had_ports;
+    bool stopping;
+    bool save_armed;
+    IpPrefix overlap;
+};
+
+struct NetworkRegister {
+    NetworkRegisterConfig config;
+    char *resolv_conf;
+    NetworkOps ops;
+    void *opaque;
+    Host *host;
+    StateStore *store;
+    GPtrArray *networks;
+    GArray *forbidden;      /* IpPrefix: subnets of all networks */
+};
+
+/* config.c */
+NetworkSettings network_settings_of(const NetworkConfig *config);
+/** network_addresses_written: @config has a range, checked. */
+NetworkAddresses network_addresses_written(const NetworkConfig *config);
+/** network_config_own_name: of a network for @config's addresses. (transfer full) */
+char *network_config_own_name(const NetworkConfig *config);
+/**
+ * network_config_differs: what @config wants otherwise than @network has it.
+ * @addresses_only: look at nothing else
+ *
+ * Returns: (transfer full) (nullable): text; NULL: nothing
+ */
+char *network_config_differs(const NetworkConfig *config, NetworkMode mode,
+                             const NetworkState *state,
+                             const NetworkSettings *settings,
+                             bool addresses_only);
+
+/* network.c */
+/** network_plan: the state that a network would start with; makes nothing. */
+bool network_plan(NetworkRegister *reg, const char *name,
+                  const NetworkConfig *config, NetworkState *ret_state,
+                  GError **error);
+/** network_start: Returns: (transfer full): with one reference. */
+Network *network_start(NetworkRegister *reg, const char *name,
+                       const NetworkConfig *config, GError **error);
+/** network_stop: tells, writes, frees. */
+void network_stop(Network *network);
+void network_save_soon(Network *network);
+/** network_host_changed: routes of the host are others now. */
+void network_host_changed(Network *network);
+
+/* register.c */
+void network_register_update_forbidden(NetworkRegister *reg);
+
+/* plumbing.c */
+void network_plumb(Network *network);
+void network_gateway_arm(Network *network);
+size_t network_room(void *opaque, const MacAddr *mac, int64_t now_ms);
+void network_output(void *opaque, Frame *frames, unsigned n, int64_t now_ms);
+
+/* forward.c */
+/** network_forwards_start: the persistent ones, when the network starts. */
+void network_forwards_start(Network *network);
+/** network_forwards_stop: all that are left. */
+void network_forwards_stop(Network *network);
+/** network_forwards_follow: leases changed: tell forwards by port. */
+void network_forwards_follow(Network *network, uint32_t port);
+
+/* mac.c */
+GHashTable *network_macs_new(void);
+
+#endif

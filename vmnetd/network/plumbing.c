@@ -1,0 +1,238 @@
+/*
+ * Frames and events between a network's switch, gateway and uplink, and the
+ * ports of netdevs
+ *
+ * Theory of operation: the gateway is a port of the switch whose send() only
+ * takes frames in; what it has to say leaves at the batch's end, by flush().
+ * The uplink's frames leave by the same port whenever its sockets have data.
+ * NAT asks for room before it reads a socket, and then nothing is lost; small
+ * answers of gateway and NAT (ARP, DHCP, resets) are not worth a queue: where
+ * a receiver takes no more, they are dropped and counted there.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "network/network-internal.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "limits.h"
+#include "vmnet/error.h"
+
+/* Bytes offered to NAT where no port is known for an address: to be flooded. */
+#define ROOM_UNKNOWN (2 * FRAME_LEN_MAX)
+
+void network_gateway_arm(Network *network)
+{
+    int64_t deadline_ms = gateway_deadline(network->gateway);
+
+    if (deadline_ms < 0) {
+        loop_timer_disarm(network->gateway_timer);
+    } else {
+        loop_timer_arm(network->gateway_timer, deadline_ms);
+    }
+}
+
+static void on_gateway_timer(void *opaque, int64_t now_ms)
+{
+    Network *network = opaque;
+
+    gateway_run(network->gateway, now_ms);
+    network_gateway_arm(network);
+}
+
+/* To the switch */
+
+void network_output(void *opaque, Frame *frames, unsigned n, int64_t now_ms)
+{
+    Network *network = opaque;
+
+    while (n > 0) {
+        unsigned done = switch_input(network->gateway_port, frames, n, now_ms);
+
+        frames += done;
+        n -= done;
+        if (n == 0) {
+            return;
+        }
+        /* From here on the full receiver's frames are dropped: each turn
+         * deals with one frame at least. */
+        switch_park_expire(network->gateway_port);
+        if (done == 0) {
+            done = switch_input(network->gateway_port, frames, 1, now_ms);
+            frames++;
+            n--;
+        }
+    }
+}
+
+size_t network_room(void *opaque, const MacAddr *mac, int64_t now_ms)
+{
+    Network *network = opaque;
+    SwitchPort *port = switch_lookup(network->sw, mac, now_ms);
+    size_t room;
+
+    if (!port) {
+        return ROOM_UNKNOWN;
+    }
+    room = switch_port_room(port);
+    if (room < FRAME_LEN_MAX) {
+        switch_port_wait(port, network->gateway_port);
+    }
+    return room;
+}
+
+/* PortOps: from the switch */
+
+static unsigned port_op_send(void *opaque, const Frame *frames, unsigned n,
+                             int64_t now_ms)
+{
+    Network *network = opaque;
+
+    gateway_input(network->gateway, frames, n, now_ms);
+    return n;
+}
+
+static void port_op_flush(void *opaque)
+{
+    Network *network = opaque;
+
+    gateway_flush(network->gateway, loop_now_ms());
+    network_gateway_arm(network);
+}
+
+static void port_op_resume(void *opaque, SwitchPort *dst, int64_t now_ms)
+{
+    Network *network = opaque;
+
+    if (network->uplink) {
+        uplink_resume(network->uplink, now_ms);
+    }
+}
+
+static const PortOps port_ops = {
+    .send = port_op_send,
+    .flush = port_op_flush,
+    .resume = port_op_resume,
+};
+
+/* GatewayOps: from the gateway */
+
+static void gateway_op_event(void *opaque, const GatewayEvent *event)
+{
+    Network *network = opaque;
+    NetworkRegister *reg = network->reg;
+
+    if (event->type != GATEWAY_LEASE_CONFLICT) {
+        network_forwards_follow(network, event->lease->port);
+    }
+    reg->ops.lease_event(reg->opaque, network, event);
+}
+
+static void gateway_op_leases_changed(void *opaque)
+{
+    network_save_soon(opaque);
+}
+
+static void gateway_op_dropped(void *opaque, uint32_t id, SwitchDrop reason)
+{
+    Network *network = opaque;
+    SwitchPort *port = switch_port_by_id(network->sw, id);
+
+    if (port) {
+        switch_port_counters(port)->drops[reason]++;
+    }
+}
+
+static int64_t gateway_op_wall_s(void *opaque)
+{
+    return time(NULL);
+}
+
+static const GatewayOps gateway_ops = {
+    .output = network_output,
+    .event = gateway_op_event,
+    .leases_changed = gateway_op_leases_changed,
+    .dropped = gateway_op_dropped,
+    .wall_s = gateway_op_wall_s,
+};
+
+static void on_duplicate_mac(void *opaque, const MacAddr *mac,
+                             uint32_t old_id, uint32_t new_id)
+{
+    Network *network = opaque;
+    NetworkRegister *reg = network->reg;
+
+    reg->ops.mac_conflict(reg->opaque, network, mac, old_id, new_id);
+}
+
+static Gateway *make_gateway(Network *network)
+{
+    const NetworkAddresses *addresses = &network->state.addresses;
+    bool has_gateway = addresses->prefix.addr.family == AF_INET;
+    GatewayConfig config = {
+        .mac = network->state.mac,
+        .mtu_bytes = network->settings.mtu_bytes,
+        .host_only = network->mode == NETWORK_MODE_HOST,
+        .lease_s = network->settings.lease_s,
+        .domain = NETWORK_DOMAIN,
+    };
+
+    if (has_gateway) {
+        config.gateway4 = ip_addr_v4(addresses->gateway);
+        config.prefix4 = addresses->prefix;
+        config.pool_first = addresses->pool_first;
+        config.pool_last = addresses->pool_last;
+        config.prefix6 = network->state.prefix6;
+        config.dhcp = network->settings.dhcp;
+        config.dns = network->settings.dns;
+        config.ra = true;
+    }
+    memcpy(config.hash_key, network->state.hash_key, sizeof(config.hash_key));
+    return gateway_new(&config, &gateway_ops, network);
+}
+
+void network_plumb(Network *network)
+{
+    const SwitchConfig config = {
+        .mtu_bytes = network->settings.mtu_bytes,
+        .gateway_mac = network->state.mac,
+        .duplicate_mac = on_duplicate_mac,
+        .opaque = network,
+    };
+
+    network->gateway_timer = loop_timer_new(network->reg->config.loop,
+                                            on_gateway_timer, network);
+    network->sw = switch_new(&config);
+    network->gateway = make_gateway(network);
+    network->gateway_port = switch_port_add(network->sw, &port_ops, network,
+                                            SWITCH_PORT_GATEWAY, 0);
+}
+
+/* Netdevs */
+
+Port *network_port_new(Network *network, bool isolated,
+                       const PortEvents *events, void *opaque, GError **error)
+{
+    if (network->n_ports >= LIMIT_NETDEVS) {
+        g_set_error(error, VMNET_ERROR, VMNET_FAILURE,
+                    "network '%s' has %d netdevs already", network->name,
+                    LIMIT_NETDEVS);
+        return NULL;
+    }
+    network->n_ports++;
+    network->had_ports = true;
+    return port_new(network->reg->config.loop, network->sw,
+                    isolated ? SWITCH_PORT_ISOLATED : 0,
+                    network->settings.mtu_bytes, events, opaque);
+}
+
+void network_port_free(Network *network, Port *port)
+{
+    uint32_t id = switch_port_id(port_switch_port(port));
+
+    port_free(port);
+    network->n_ports--;
+    gateway_port_gone(network->gateway, id, loop_now_ms());
+    network_gateway_arm(network);
+}
