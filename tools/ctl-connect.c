@@ -126,11 +126,12 @@ static int pipe_step(Pipe *pipe, const struct pollfd *from,
 {
     int errnum = 0;
 
+    /* The socket is polled for both directions: look at one's own event. */
     if (is_pending(pipe)) {
-        if (to->revents) {
+        if (to->revents & (POLLOUT | POLLERR | POLLHUP)) {
             errnum = pipe_write(pipe, is_socket);
         }
-    } else if (!pipe->eof && from->revents) {
+    } else if (!pipe->eof && from->revents & (POLLIN | POLLERR | POLLHUP)) {
         errnum = pipe_read(pipe);
     }
     pipe_end(pipe, is_socket);
