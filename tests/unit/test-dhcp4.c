@@ -427,7 +427,7 @@ static void test_domain_search(void)
     for (i = 0; i < G_N_ELEMENTS(domains); i++) {
         char text[DNS_NAME_STRLEN];
 
-        g_assert_true(dns_name_read(&c, option->data, &name));
+        g_assert_true(dns_name_read_list(&c, option->data, &name));
         g_assert_cmpstr(dns_name_to_text(&name, text), ==, domains[i]);
     }
     g_assert_cmpuint(cursor_left(&c), ==, 0);

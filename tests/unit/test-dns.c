@@ -77,7 +77,7 @@ static bool read_at(const uint8_t *msg, size_t len, size_t offset,
     Cursor c = cursor_new(msg, len);
 
     cursor_bytes(&c, offset);
-    if (!dns_name_read(&c, msg, ret_name)) {
+    if (!dns_name_read_list(&c, msg, ret_name)) {
         g_assert_true(c.error);
         return false;
     }
@@ -281,6 +281,19 @@ static void test_query_round_trip(void)
     len = dns_query_build(buf, sizeof(buf), 1, &web, DNS_TYPE_A, 100);
     g_assert_true(dns_parse(buf, len, &m));
     g_assert_cmpuint(m.edns.udp_size, ==, DNS_UDP_SIZE_DEFAULT);
+}
+
+/* Found by fuzzing: truncation changed the flags, and with them the name. */
+static void test_question_in_the_header_is_refused(void)
+{
+    DnsName web = name("web");
+    uint8_t buf[512];
+    DnsMessage m;
+    size_t len;
+
+    len = dns_query_build(buf, sizeof(buf), 0, &web, DNS_TYPE_A, 0);
+    memcpy(buf + 12, "\xc0\x04\0\1\0\1", 6);
+    g_assert_false(dns_parse(buf, len, &m));
 }
 
 static void test_query_refused(void)
@@ -528,6 +541,8 @@ int main(int argc, char **argv)
     g_test_add_func("/dns/reverse", test_reverse);
     g_test_add_func("/dns/query/round-trip", test_query_round_trip);
     g_test_add_func("/dns/query/refused", test_query_refused);
+    g_test_add_func("/dns/query/question-in-the-header-is-refused",
+                    test_question_in_the_header_is_refused);
     g_test_add_func("/dns/reply/round-trip", test_reply_round_trip);
     g_test_add_func("/dns/reply/negative", test_reply_negative);
     g_test_add_func("/dns/reply/negative-ttl-is-zero",

@@ -437,7 +437,7 @@ static int suffix_find(const Writer *w, const uint16_t *marks, unsigned n_marks,
         DnsName written;
 
         cursor_bytes(&c, marks[i]);
-        if (dns_name_read(&c, w->start, &written) &&
+        if (dns_name_read_list(&c, w->start, &written) &&
             dns_name_equal(&written, &suffix)) {
             return marks[i];
         }

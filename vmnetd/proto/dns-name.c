@@ -37,7 +37,9 @@ static bool name_append_label(DnsName *name, const uint8_t *label, size_t len)
     return true;
 }
 
-bool dns_name_read(Cursor *c, const uint8_t *msg, DnsName *ret_name)
+/* @base: where offsets count from; @first: the lowest that may be pointed to */
+static bool name_read(Cursor *c, const uint8_t *base, uint16_t first,
+                      DnsName *ret_name)
 {
     const uint8_t *piece = c->p;
     unsigned n_pointers = 0;
@@ -51,14 +53,14 @@ bool dns_name_read(Cursor *c, const uint8_t *msg, DnsName *ret_name)
         if ((len & DNS_LABEL_KIND) == DNS_LABEL_POINTER) {
             uint16_t offset = (len & ~DNS_LABEL_KIND) << 8 | cursor_u8(&at);
 
-            if (at.error || !msg || offset >= piece - msg ||
-                ++n_pointers > DNS_POINTERS_MAX) {
+            if (at.error || !base || offset < first ||
+                offset >= piece - base || ++n_pointers > DNS_POINTERS_MAX) {
                 break;
             }
             if (n_pointers == 1) {
                 c->p = at.p;
             }
-            piece = at.p = msg + offset;
+            piece = at.p = base + offset;
             continue;
         }
         label = cursor_bytes(&at, len);
@@ -82,6 +84,16 @@ bool dns_name_read(Cursor *c, const uint8_t *msg, DnsName *ret_name)
     }
     c->error = true;
     return false;
+}
+
+bool dns_name_read(Cursor *c, const uint8_t *msg, DnsName *ret_name)
+{
+    return name_read(c, msg, DNS_HEADER_LEN, ret_name);
+}
+
+bool dns_name_read_list(Cursor *c, const uint8_t *list, DnsName *ret_name)
+{
+    return name_read(c, list, 0, ret_name);
 }
 
 /* One character of a label in text: itself, or escaped (RFC 1035 5.1). */

@@ -86,9 +86,12 @@ typedef struct DnsName {
 
 /**
  * dns_name_read: a name at @c, which is inside message @msg; moves @c on.
- * @msg: NULL where compression is not allowed
+ * @msg: NULL where compression is not allowed. A pointer into the header of
+ *     a message is refused: no name lies there
  */
 bool dns_name_read(Cursor *c, const uint8_t *msg, DnsName *ret_name);
+/** dns_name_read_list: the same where no header comes first (RFC 3397). */
+bool dns_name_read_list(Cursor *c, const uint8_t *list, DnsName *ret_name);
 /**
  * dns_name_from_text: dotted, with or without the last dot, \. and \DDD as in
  * RFC 1035 5.1; "." is the root, "" is no name.
