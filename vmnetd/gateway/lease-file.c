@@ -249,7 +249,8 @@ static const char *parse_file(char **lines, GArray *leases, unsigned *ret_line)
     if (!lines[0] || strcmp(lines[0], first) != 0) {
         return "not a lease file of this version";
     }
-    for (i = 1; lines[i] && !g_str_has_prefix(lines[i], "end "); i++) {
+    for (i = 1; lines[i] && !g_str_has_prefix(lines[i], "end ") &&
+         (lines[i][0] || lines[i + 1]); i++) {
         *ret_line = i + 1;
         wrong = parse_lease_line(lines[i], leases);
         if (wrong) {
@@ -257,8 +258,9 @@ static const char *parse_file(char **lines, GArray *leases, unsigned *ret_line)
         }
     }
     *ret_line = i + 1;
-    if (!lines[i] || !parse_number(lines[i] + strlen("end "), 0,
-                                   LIMIT_LEASES, &n) || n != leases->len) {
+    if (!lines[i] || !g_str_has_prefix(lines[i], "end ") ||
+        !parse_number(lines[i] + strlen("end "), 0, LIMIT_LEASES, &n) ||
+        n != leases->len) {
         return "file is not complete";
     }
     if (!lines[i + 1] || lines[i + 1][0] || lines[i + 2]) {

@@ -1,0 +1,1028 @@
+/*
+ * The DHCP server, a test a rule: RFC 2131 and what virtual machines need
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "gateway-harness.h"
+#include "limits.h"
+
+#define ELSEWHERE 0x0a000005u   /* 10.0.0.5 */
+
+/* A pool of two addresses. */
+static Harness *harness_new_small(void)
+{
+    GatewayConfig config = harness_config();
+
+    config.pool_last = NET(3);
+    return harness_new(&config);
+}
+
+static unsigned count_events(Harness *h, GatewayEventType type)
+{
+    unsigned i, n = 0;
+
+    for (i = 0; i < h->events->len; i++) {
+        n += harness_event_at(h, i)->type == type;
+    }
+    return n;
+}
+
+static LeaseState state_of(Harness *h, uint32_t addr)
+{
+    g_autoptr(GArray) leases = gateway_leases(h->gw);
+    unsigned i;
+
+    for (i = 0; i < leases->len; i++) {
+        if (g_array_index(leases, Lease, i).addr.v4 == addr) {
+            return g_array_index(leases, Lease, i).state;
+        }
+    }
+    return LEASE__MAX;
+}
+
+/* The usual way */
+
+static void test_discover_is_offered_and_request_acknowledged(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    HarnessDhcp d = { .guest = 1, .type = DHCP4_DISCOVER };
+    Dhcp4Message reply;
+    uint32_t addr, value;
+    Lease lease;
+
+    g_assert_true(harness_dhcp(h, d, &reply));
+    g_assert_cmpint(reply.type, ==, DHCP4_OFFER);
+    g_assert_cmphex(reply.server_id, ==, GATEWAY4);
+    g_assert_cmpuint(reply.yiaddr, >=, NET(2));
+    g_assert_cmpuint(reply.yiaddr, <=, NET(254));
+    g_assert_cmpuint(h->events->len, ==, 0);
+    g_assert_cmpint(state_of(h, reply.yiaddr), ==, LEASE_OFFERED);
+
+    addr = reply.yiaddr;
+    d.type = DHCP4_REQUEST;
+    d.requested_ip = addr;
+    d.server_id = GATEWAY4;
+    g_assert_true(harness_dhcp(h, d, &reply));
+    g_assert_cmpint(reply.type, ==, DHCP4_ACK);
+    g_assert_cmphex(reply.yiaddr, ==, addr);
+    g_assert_cmpuint(reply.lease_s, ==, 3600);
+    g_assert_true(dhcp4_option_u32(&reply, DHCP4_OPTION_RENEWAL_TIME, &value));
+    g_assert_cmpuint(value, ==, 1800);
+    g_assert_true(dhcp4_option_u32(&reply, DHCP4_OPTION_REBINDING_TIME,
+                                   &value));
+    g_assert_cmpuint(value, ==, 3150);
+    g_assert_true(dhcp4_option_u32(&reply, DHCP4_OPTION_SUBNET_MASK, &value));
+    g_assert_cmphex(value, ==, 0xffffff00);
+    g_assert_true(dhcp4_option_u32(&reply, DHCP4_OPTION_ROUTER, &value));
+    g_assert_cmphex(value, ==, GATEWAY4);
+    g_assert_true(dhcp4_option_u32(&reply, DHCP4_OPTION_DNS, &value));
+    g_assert_cmphex(value, ==, GATEWAY4);
+    g_assert_true(dhcp4_option_u32(&reply, DHCP4_OPTION_BROADCAST, &value));
+    g_assert_cmphex(value, ==, NET(255));
+    g_assert_cmpuint(reply.options[DHCP4_OPTION_DOMAIN_NAME].len, ==,
+                     strlen("vmnet.internal"));
+
+    g_assert_cmpuint(count_events(h, GATEWAY_LEASE_ADDED), ==, 1);
+    g_assert_cmpuint(h->n_saves, ==, 1);
+    g_assert_true(gateway_lease_by_port(h->gw, 1, &lease));
+    g_assert_cmphex(lease.addr.v4, ==, addr);
+    g_assert_cmpint(lease.expires_s, ==, h->wall_s + 3600);
+}
+
+static void test_address_is_the_same_without_memory_of_it(void)
+{
+    uint32_t first, again;
+
+    {
+        g_autoptr(Harness) h = harness_new_shared();
+        first = harness_lease(h, (HarnessDhcp) { .guest = 7 });
+    }
+    {
+        g_autoptr(Harness) h = harness_new_shared();
+        harness_lease(h, (HarnessDhcp) { .guest = 3 });
+        again = harness_lease(h, (HarnessDhcp) { .guest = 7 });
+    }
+    g_assert_cmphex(first, ==, again);
+}
+
+static void test_every_client_of_a_full_pool_has_its_own_address(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    g_autoptr(GHashTable) seen = g_hash_table_new(NULL, NULL);
+    unsigned i;
+
+    for (i = 1; i <= 253; i++) {
+        uint32_t addr = harness_lease(h, (HarnessDhcp) { .guest = i });
+
+        g_assert_cmphex(addr, !=, 0);
+        g_assert_true(g_hash_table_add(seen, GUINT_TO_POINTER(addr)));
+    }
+    g_assert_cmphex(harness_lease(h, (HarnessDhcp) { .guest = 254 }), ==, 0);
+}
+
+static void test_requested_address_is_honoured_if_free(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    HarnessDhcp d = { .guest = 1, .type = DHCP4_DISCOVER,
+                      .requested_ip = NET(77) };
+    Dhcp4Message reply;
+
+    g_assert_true(harness_dhcp(h, d, &reply));
+    g_assert_cmphex(reply.yiaddr, ==, NET(77));
+    d.guest = 2; /* held for the first */
+    g_assert_true(harness_dhcp(h, d, &reply));
+    g_assert_cmphex(reply.yiaddr, !=, NET(77));
+    d.guest = 3;
+    d.requested_ip = ELSEWHERE;
+    g_assert_true(harness_dhcp(h, d, &reply));
+    g_assert_cmpuint(reply.yiaddr, >=, NET(2));
+    d.guest = 4;
+    d.requested_ip = GATEWAY4;
+    g_assert_true(harness_dhcp(h, d, &reply));
+    g_assert_cmphex(reply.yiaddr, !=, GATEWAY4);
+}
+
+static void test_address_that_someone_uses_is_not_given(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    HarnessDhcp d = { .guest = 1, .type = DHCP4_DISCOVER,
+                      .requested_ip = NET(77) };
+    Dhcp4Message reply;
+
+    harness_arp(h, 5, ARP_REQUEST, NET(77), GATEWAY4);
+    g_assert_true(harness_dhcp(h, d, &reply));
+    g_assert_cmphex(reply.yiaddr, !=, NET(77));
+}
+
+static void test_port_that_claims_the_pool_is_not_believed(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    unsigned i;
+
+    for (i = 2; i < 255; i++) {
+        harness_arp(h, 5, ARP_REQUEST, NET(i), GATEWAY4);
+    }
+    g_assert_cmphex(harness_lease(h, (HarnessDhcp) { .guest = 1 }), !=, 0);
+}
+
+static void test_offer_lapses(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    Dhcp4Message reply;
+
+    g_assert_true(harness_dhcp(h, (HarnessDhcp) { .guest = 1,
+                               .type = DHCP4_DISCOVER }, &reply));
+    harness_run(h, 61000);
+    g_assert_cmpint(state_of(h, reply.yiaddr), ==, LEASE__MAX);
+    g_assert_cmpuint(h->events->len, ==, 0);
+}
+
+static void test_rapid_commit_needs_no_request(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    Dhcp4Message reply;
+
+    g_assert_true(harness_dhcp(h, (HarnessDhcp) { .guest = 1,
+                               .type = DHCP4_DISCOVER, .rapid_commit = true },
+                               &reply));
+    g_assert_cmpint(reply.type, ==, DHCP4_ACK);
+    g_assert_true(reply.rapid_commit);
+    g_assert_cmpint(state_of(h, reply.yiaddr), ==, LEASE_BOUND);
+}
+
+/* REQUEST in its four kinds */
+
+static void test_selecting_another_server_frees_our_offer(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    HarnessDhcp d = { .guest = 1, .type = DHCP4_DISCOVER };
+    Dhcp4Message reply;
+    uint32_t addr;
+
+    g_assert_true(harness_dhcp(h, d, &reply));
+    addr = reply.yiaddr;
+    d.type = DHCP4_REQUEST;
+    d.server_id = NET(200);
+    d.requested_ip = NET(201);
+    g_assert_false(harness_dhcp(h, d, &reply));
+    g_assert_cmpint(state_of(h, addr), ==, LEASE__MAX);
+}
+
+static void test_selecting_survives_a_forgotten_offer(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    Dhcp4Message reply;
+
+    g_assert_true(harness_dhcp(h, (HarnessDhcp) { .guest = 1,
+                               .type = DHCP4_REQUEST, .server_id = GATEWAY4,
+                               .requested_ip = NET(55) }, &reply));
+    g_assert_cmpint(reply.type, ==, DHCP4_ACK);
+    g_assert_cmphex(reply.yiaddr, ==, NET(55));
+}
+
+static void test_init_reboot_of_known_client_is_acknowledged(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    uint32_t addr = harness_lease(h, (HarnessDhcp) { .guest = 1 });
+    Dhcp4Message reply;
+
+    g_assert_true(harness_dhcp(h, (HarnessDhcp) { .guest = 1,
+                               .type = DHCP4_REQUEST, .requested_ip = addr },
+                               &reply));
+    g_assert_cmpint(reply.type, ==, DHCP4_ACK);
+    g_assert_cmphex(reply.yiaddr, ==, addr);
+}
+
+static void test_init_reboot_on_wrong_net_is_refused_by_broadcast(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    IpAddr all = ip_addr_v4(INADDR_BROADCAST);
+    Dhcp4Message reply;
+
+    g_assert_true(harness_dhcp(h, (HarnessDhcp) { .guest = 1, .id = "me",
+                               .type = DHCP4_REQUEST,
+                               .requested_ip = ELSEWHERE }, &reply));
+    g_assert_cmpint(reply.type, ==, DHCP4_NAK);
+    g_assert_true(ip_addr_equal(&harness_out(h, 0)->ip.dst, &all));
+    g_assert_true(mac_is_group(harness_out(h, 0)->eth.dst.b));
+    g_assert_cmphex(reply.yiaddr, ==, 0);
+    g_assert_cmphex(reply.ciaddr, ==, 0);
+    g_assert_cmphex(reply.server_id, ==, GATEWAY4);
+    g_assert_cmpuint(reply.lease_s, ==, 0);
+    g_assert_cmpuint(reply.client_id.len, ==, 2);
+}
+
+static void test_init_reboot_with_wrong_address_is_refused(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    uint32_t addr = harness_lease(h, (HarnessDhcp) { .guest = 1 });
+    HarnessDhcp d = { .guest = 1, .type = DHCP4_REQUEST,
+                      .requested_ip = addr ^ 1 };
+    Dhcp4Message reply;
+
+    g_assert_true(harness_dhcp(h, d, &reply));
+    g_assert_cmpint(reply.type, ==, DHCP4_NAK);
+    d.guest = 2; /* somebody else's */
+    d.requested_ip = addr;
+    g_assert_true(harness_dhcp(h, d, &reply));
+    g_assert_cmpint(reply.type, ==, DHCP4_NAK);
+}
+
+static void test_init_reboot_of_unknown_client_is_not_answered(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    Dhcp4Message reply;
+
+    g_assert_false(harness_dhcp(h, (HarnessDhcp) { .guest = 1,
+                                .type = DHCP4_REQUEST,
+                                .requested_ip = NET(50) }, &reply));
+}
+
+static void test_renewing_extends_the_lease_by_unicast(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    uint32_t addr = harness_lease(h, (HarnessDhcp) { .guest = 1 });
+    IpAddr to = ip_addr_v4(addr);
+    MacAddr mac = harness_mac(1);
+    Dhcp4Message reply;
+    Lease lease;
+
+    harness_run(h, 1800 * 1000);
+    g_assert_true(harness_dhcp(h, (HarnessDhcp) { .guest = 1,
+                               .type = DHCP4_REQUEST, .ciaddr = addr,
+                               .ip_src = addr, .unicast = true }, &reply));
+    g_assert_cmpint(reply.type, ==, DHCP4_ACK);
+    g_assert_cmphex(reply.yiaddr, ==, addr);
+    g_assert_cmphex(reply.ciaddr, ==, addr);
+    g_assert_true(ip_addr_equal(&harness_out(h, 0)->ip.dst, &to));
+    g_assert_true(mac_equal(&harness_out(h, 0)->eth.dst, &mac));
+    g_assert_cmpuint(h->events->len, ==, 0);
+    g_assert_true(gateway_lease_by_port(h->gw, 1, &lease));
+    g_assert_cmpint(lease.expires_s, ==, h->wall_s + 3600);
+}
+
+static void test_rebinding_of_anothers_address_is_refused(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    uint32_t addr = harness_lease(h, (HarnessDhcp) { .guest = 1 });
+    Dhcp4Message reply;
+
+    g_assert_true(harness_dhcp(h, (HarnessDhcp) { .guest = 2,
+                               .type = DHCP4_REQUEST, .ciaddr = addr,
+                               .ip_src = addr }, &reply));
+    g_assert_cmpint(reply.type, ==, DHCP4_NAK);
+}
+
+static void test_renewing_recovers_leases_that_were_lost(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    Dhcp4Message reply;
+
+    g_assert_true(harness_dhcp(h, (HarnessDhcp) { .guest = 1,
+                               .type = DHCP4_REQUEST, .ciaddr = NET(60),
+                               .ip_src = NET(60), .unicast = true }, &reply));
+    g_assert_cmpint(reply.type, ==, DHCP4_ACK);
+    g_assert_cmphex(reply.yiaddr, ==, NET(60));
+    g_assert_cmpuint(count_events(h, GATEWAY_LEASE_ADDED), ==, 1);
+}
+
+/* DECLINE, RELEASE, INFORM */
+
+static void test_declined_address_is_quarantined(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    uint32_t addr = harness_lease(h, (HarnessDhcp) { .guest = 1 }), other;
+    Dhcp4Message reply;
+
+    harness_dhcp(h, (HarnessDhcp) { .guest = 1, .type = DHCP4_DECLINE,
+                 .requested_ip = addr, .server_id = GATEWAY4 }, &reply);
+    g_assert_cmpuint(h->out->len, ==, 0);
+    g_assert_cmpint(state_of(h, addr), ==, LEASE_DECLINED);
+    g_assert_cmpuint(count_events(h, GATEWAY_LEASE_REMOVED), ==, 1);
+    g_assert_cmpuint(count_events(h, GATEWAY_LEASE_CONFLICT), ==, 1);
+    other = harness_lease(h, (HarnessDhcp) { .guest = 1 });
+    g_assert_cmphex(other, !=, 0);
+    g_assert_cmphex(other, !=, addr);
+    harness_run(h, 11 * 60 * 1000);
+    g_assert_cmpint(state_of(h, addr), ==, LEASE__MAX);
+}
+
+static void test_nobody_declines_for_others(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    uint32_t addr = harness_lease(h, (HarnessDhcp) { .guest = 1 });
+    Dhcp4Message reply;
+
+    harness_dhcp(h, (HarnessDhcp) { .guest = 2, .type = DHCP4_DECLINE,
+                 .requested_ip = addr, .server_id = GATEWAY4 }, &reply);
+    g_assert_cmpint(state_of(h, addr), ==, LEASE_BOUND);
+    harness_dhcp(h, (HarnessDhcp) { .guest = 2, .type = DHCP4_RELEASE,
+                 .ciaddr = addr, .ip_src = addr, .server_id = GATEWAY4 },
+                 &reply);
+    g_assert_cmpint(state_of(h, addr), ==, LEASE_BOUND);
+}
+
+static void test_quarantine_is_bounded_per_port(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    g_autoptr(GArray) leases = NULL;
+    Dhcp4Message reply;
+    unsigned i, n = 0;
+
+    for (i = 0; i < 3 * LIMIT_DECLINED_PER_PORT; i++) {
+        uint32_t addr = harness_lease(h, (HarnessDhcp) { .guest = 1 });
+
+        harness_dhcp(h, (HarnessDhcp) { .guest = 1, .type = DHCP4_DECLINE,
+                     .requested_ip = addr, .server_id = GATEWAY4 }, &reply);
+    }
+    leases = gateway_leases(h->gw);
+    for (i = 0; i < leases->len; i++) {
+        n += g_array_index(leases, Lease, i).state == LEASE_DECLINED;
+    }
+    g_assert_cmpuint(n, ==, LIMIT_DECLINED_PER_PORT);
+}
+
+static void test_released_address_is_kept_for_its_client(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    uint32_t addr = harness_lease(h, (HarnessDhcp) { .guest = 1 });
+    Dhcp4Message reply;
+
+    g_assert_false(harness_dhcp(h, (HarnessDhcp) { .guest = 1,
+                                .type = DHCP4_RELEASE, .ciaddr = addr,
+                                .ip_src = addr, .unicast = true,
+                                .server_id = GATEWAY4 }, &reply));
+    g_assert_cmpint(state_of(h, addr), ==, LEASE_RELEASED);
+    g_assert_cmpuint(count_events(h, GATEWAY_LEASE_REMOVED), ==, 1);
+    g_assert_cmphex(harness_lease(h, (HarnessDhcp) { .guest = 1 }), ==, addr);
+}
+
+static void test_inform_is_answered_without_a_lease(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    IpAddr to = ip_addr_v4(NET(99));
+    Dhcp4Message reply;
+    uint32_t value;
+
+    g_assert_true(harness_dhcp(h, (HarnessDhcp) { .guest = 1,
+                               .type = DHCP4_INFORM, .ciaddr = NET(99),
+                               .ip_src = NET(99) }, &reply));
+    g_assert_cmpint(reply.type, ==, DHCP4_ACK);
+    g_assert_cmphex(reply.yiaddr, ==, 0);
+    g_assert_cmpuint(reply.lease_s, ==, 0);
+    g_assert_true(dhcp4_option_u32(&reply, DHCP4_OPTION_DNS, &value));
+    g_assert_true(ip_addr_equal(&harness_out(h, 0)->ip.dst, &to));
+    g_assert_cmpint(state_of(h, NET(99)), ==, LEASE__MAX);
+}
+
+/* Where answers go, and what is in them */
+
+static void test_broadcast_flag_is_honoured(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    IpAddr all = ip_addr_v4(INADDR_BROADCAST), to;
+    HarnessDhcp d = { .guest = 1, .type = DHCP4_DISCOVER, .broadcast = true };
+    MacAddr mac = harness_mac(1);
+    Dhcp4Message reply;
+
+    g_assert_true(harness_dhcp(h, d, &reply));
+    g_assert_true(ip_addr_equal(&harness_out(h, 0)->ip.dst, &all));
+    g_assert_true(mac_is_group(harness_out(h, 0)->eth.dst.b));
+    g_assert_true(reply.broadcast);
+    d.broadcast = false;
+    g_assert_true(harness_dhcp(h, d, &reply));
+    to = ip_addr_v4(reply.yiaddr);
+    g_assert_true(ip_addr_equal(&harness_out(h, 0)->ip.dst, &to));
+    g_assert_true(mac_equal(&harness_out(h, 0)->eth.dst, &mac));
+}
+
+static void test_answers_to_a_relay_go_to_it(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    HarnessDhcp d = { .guest = 1, .type = DHCP4_DISCOVER, .giaddr = NET(30),
+                      .ip_src = NET(30), .relay_info = true };
+    IpAddr to = ip_addr_v4(NET(30));
+    Dhcp4Message reply;
+
+    g_assert_true(harness_dhcp(h, d, &reply));
+    g_assert_true(ip_addr_equal(&harness_out(h, 0)->ip.dst, &to));
+    g_assert_cmpuint(harness_out_udp(h, 0).dport, ==, 67);
+    g_assert_cmphex(reply.giaddr, ==, NET(30));
+    g_assert_cmpuint(reply.relay_info.len, ==, 6);
+    d.type = DHCP4_REQUEST;
+    d.requested_ip = ELSEWHERE;
+    g_assert_true(harness_dhcp(h, d, &reply));
+    g_assert_cmpint(reply.type, ==, DHCP4_NAK);
+    g_assert_true(reply.broadcast); /* RFC 2131 4.3.2 */
+    g_assert_true(ip_addr_equal(&harness_out(h, 0)->ip.dst, &to));
+}
+
+static void test_options_are_sent_when_asked_for(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    HarnessDhcp d = { .guest = 1, .type = DHCP4_DISCOVER };
+    static const uint8_t default_route[] = { 0, 192, 168, 107, 1 };
+    Dhcp4Message reply;
+    uint16_t mtu;
+
+    g_assert_true(harness_dhcp(h, d, &reply));
+    g_assert_null(reply.options[DHCP4_OPTION_MTU].data);
+    g_assert_null(reply.options[DHCP4_OPTION_CLASSLESS_ROUTES].data);
+    g_assert_null(reply.options[DHCP4_OPTION_DOMAIN_SEARCH].data);
+    d.wants = "\x01\x1a\x79\x77\x6c";
+    g_assert_true(harness_dhcp(h, d, &reply));
+    g_assert_true(dhcp4_option_u16(&reply, DHCP4_OPTION_MTU, &mtu));
+    g_assert_cmpuint(mtu, ==, 1500);
+    g_assert_cmpmem(reply.options[DHCP4_OPTION_CLASSLESS_ROUTES].data,
+                    reply.options[DHCP4_OPTION_CLASSLESS_ROUTES].len,
+                    default_route, sizeof(default_route));
+    g_assert_nonnull(reply.options[DHCP4_OPTION_DOMAIN_SEARCH].data);
+    /* Without NAT64, telling guests to give up IPv4 would cut them off. */
+    g_assert_null(reply.options[DHCP4_OPTION_IPV6_ONLY].data);
+}
+
+static void test_ipv6_only_is_sent_where_configured_and_asked_for(void)
+{
+    GatewayConfig config = harness_config();
+    HarnessDhcp d = { .guest = 1, .type = DHCP4_DISCOVER };
+    g_autoptr(Harness) h = NULL;
+    Dhcp4Message reply;
+    uint32_t wait_s;
+
+    config.v6only_wait_s = 20;
+    h = harness_new(&config);
+    g_assert_true(harness_dhcp(h, d, &reply));
+    g_assert_null(reply.options[DHCP4_OPTION_IPV6_ONLY].data);
+    d.wants = "\x6c";
+    g_assert_true(harness_dhcp(h, d, &reply));
+    g_assert_true(dhcp4_option_u32(&reply, DHCP4_OPTION_IPV6_ONLY, &wait_s));
+    g_assert_cmpuint(wait_s, ==, 300); /* MIN_V6ONLY_WAIT */
+}
+
+static void test_client_id_is_echoed(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    Dhcp4Message reply;
+
+    g_assert_true(harness_dhcp(h, (HarnessDhcp) { .guest = 1, .id = "duid",
+                               .type = DHCP4_DISCOVER }, &reply));
+    g_assert_cmpmem(reply.client_id.data, reply.client_id.len, "duid", 4);
+}
+
+static void test_host_mode_names_no_router(void)
+{
+    GatewayConfig config = harness_config();
+    g_autoptr(Harness) h = NULL;
+    Dhcp4Message reply;
+
+    config.host_only = true;
+    h = harness_new(&config);
+    g_assert_true(harness_dhcp(h, (HarnessDhcp) { .guest = 1, .wants = "\x79",
+                               .type = DHCP4_DISCOVER }, &reply));
+    g_assert_null(reply.options[DHCP4_OPTION_ROUTER].data);
+    g_assert_null(reply.options[DHCP4_OPTION_CLASSLESS_ROUTES].data);
+    g_assert_nonnull(reply.options[DHCP4_OPTION_DNS].data);
+}
+
+static void test_without_dns_no_resolver_is_named(void)
+{
+    GatewayConfig config = harness_config();
+    g_autoptr(Harness) h = NULL;
+    Dhcp4Message reply;
+
+    config.dns = false;
+    h = harness_new(&config);
+    g_assert_true(harness_dhcp(h, (HarnessDhcp) { .guest = 1,
+                               .type = DHCP4_DISCOVER }, &reply));
+    g_assert_null(reply.options[DHCP4_OPTION_DNS].data);
+}
+
+static void test_dhcp_off_is_silent(void)
+{
+    GatewayConfig config = harness_config();
+    g_autoptr(Harness) h = NULL;
+    Dhcp4Message reply;
+
+    config.dhcp = false;
+    h = harness_new(&config);
+    g_assert_false(harness_dhcp(h, (HarnessDhcp) { .guest = 1,
+                                .type = DHCP4_DISCOVER }, &reply));
+}
+
+static void test_shorter_lease_is_granted_longer_is_not(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    HarnessDhcp d = { .guest = 1, .type = DHCP4_DISCOVER };
+    static const struct {
+        uint32_t asked_s, granted_s;
+    } rows[] = {
+        { 600, 600 }, { 1, 20 }, { 100000, 3600 }, { UINT32_MAX, 3600 },
+    };
+    Dhcp4Message reply;
+    unsigned i;
+
+    for (i = 0; i < G_N_ELEMENTS(rows); i++) {
+        d.lease_s = rows[i].asked_s;
+        g_assert_true(harness_dhcp(h, d, &reply));
+        g_assert_cmpuint(reply.lease_s, ==, rows[i].granted_s);
+    }
+}
+
+/* Who is who */
+
+static void test_client_that_changes_its_id_keeps_its_address(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    uint32_t firmware = harness_lease(h, (HarnessDhcp) { .guest = 1 });
+    uint32_t initramfs = harness_lease(h, (HarnessDhcp) { .guest = 1,
+                                       .id = "initramfs" });
+    uint32_t system = harness_lease(h, (HarnessDhcp) { .guest = 1,
+                                    .id = "system", .hostname = "web" });
+
+    g_assert_cmphex(firmware, ==, initramfs);
+    g_assert_cmphex(firmware, ==, system);
+    g_assert_cmpuint(count_events(h, GATEWAY_LEASE_CONFLICT), ==, 0);
+    /* The next boot's firmware has no name; the guest keeps its. */
+    harness_lease(h, (HarnessDhcp) { .guest = 1 });
+    g_assert_true(gateway_lease_find(h->gw, "WEB", &(Lease) { 0 }));
+}
+
+static void test_clones_get_addresses_of_their_own_and_an_event(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    uint32_t a = harness_lease(h, (HarnessDhcp) { .guest = 1, .id = "same" });
+    Dhcp4Message reply;
+    uint32_t b;
+
+    g_assert_true(harness_dhcp(h, (HarnessDhcp) { .guest = 2, .id = "same",
+                               .type = DHCP4_DISCOVER }, &reply));
+    g_assert_cmpuint(count_events(h, GATEWAY_LEASE_CONFLICT), ==, 1);
+    g_assert_cmphex(harness_event_at(h, 0)->lease.addr.v4, ==, a);
+    b = harness_lease(h, (HarnessDhcp) { .guest = 2, .id = "same" });
+    g_assert_cmpuint(count_events(h, GATEWAY_LEASE_CONFLICT), ==, 0);
+    g_assert_cmphex(a, !=, b);
+    /* Both keep them. */
+    g_assert_cmphex(harness_lease(h, (HarnessDhcp) { .guest = 1,
+                                  .id = "same" }), ==, a);
+    g_assert_cmphex(harness_lease(h, (HarnessDhcp) { .guest = 2,
+                                  .id = "same" }), ==, b);
+}
+
+static void test_client_id_comes_before_the_hardware_address(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    uint32_t addr = harness_lease(h, (HarnessDhcp) { .guest = 1, .id = "me" });
+
+    /* A new network card in the same machine. */
+    gateway_port_gone(h->gw, 1, h->now_ms);
+    g_assert_cmphex(harness_lease(h, (HarnessDhcp) { .guest = 2,
+                                  .id = "me" }), ==, addr);
+    g_assert_cmphex(harness_lease(h, (HarnessDhcp) { .guest = 1,
+                                  .id = "other" }), !=, addr);
+}
+
+static void test_client_id_moves_once_on_the_same_port(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    uint32_t addr = harness_lease(h, (HarnessDhcp) { .guest = 1, .id = "me" });
+    uint32_t other;
+
+    g_assert_cmphex(harness_lease(h, (HarnessDhcp) { .guest = 2, .port = 1,
+                                  .id = "me" }), ==, addr);
+    /* Back again: these are two, behind one port. */
+    other = harness_lease(h, (HarnessDhcp) { .guest = 1, .id = "me" });
+    g_assert_cmphex(other, !=, 0);
+    g_assert_cmphex(other, !=, addr);
+    g_assert_cmphex(harness_lease(h, (HarnessDhcp) { .guest = 2, .port = 1,
+                                  .id = "me" }), ==, addr);
+}
+
+static void test_reserved_address_is_for_its_mac_only(void)
+{
+    g_autoptr(Harness) h = harness_new_small();
+    MacAddr mac = harness_mac(9), nobody = {{ 0 }};
+    IpAddr reserved = ip_addr_v4(NET(2)), outside = ip_addr_v4(ELSEWHERE);
+    IpAddr blocked = ip_addr_v4(NET(3)), beyond = ip_addr_v4(NET(200));
+
+    g_assert_true(gateway_reserve(h->gw, &mac, &reserved));
+    g_assert_true(gateway_reserve(h->gw, &nobody, &blocked));
+    g_assert_false(gateway_reserve(h->gw, &mac, &outside));
+    g_assert_cmphex(harness_lease(h, (HarnessDhcp) { .guest = 1 }), ==, 0);
+    g_assert_cmphex(harness_lease(h, (HarnessDhcp) { .guest = 9 }), ==, NET(2));
+    harness_run(h, 4000 * 1000);
+    g_assert_cmpint(state_of(h, NET(2)), ==, LEASE_EXPIRED);
+    gateway_port_gone(h->gw, 9, h->now_ms);
+    g_assert_cmphex(harness_lease(h, (HarnessDhcp) { .guest = 1 }), ==, 0);
+    g_assert_cmphex(harness_lease(h, (HarnessDhcp) { .guest = 9 }), ==, NET(2));
+    /* Outside of the pool is fine for a reservation. */
+    mac = harness_mac(10);
+    g_assert_true(gateway_reserve(h->gw, &mac, &beyond));
+    g_assert_cmphex(harness_lease(h, (HarnessDhcp) { .guest = 10 }), ==,
+                    NET(200));
+}
+
+static void test_reservation_made_late_moves_its_guest(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    uint32_t addr = harness_lease(h, (HarnessDhcp) { .guest = 9 });
+    IpAddr reserved = ip_addr_v4(NET(200));
+    MacAddr mac = harness_mac(9);
+    Dhcp4Message reply;
+
+    g_assert_true(gateway_reserve(h->gw, &mac, &reserved));
+    g_assert_true(harness_dhcp(h, (HarnessDhcp) { .guest = 9,
+                               .type = DHCP4_REQUEST, .ciaddr = addr,
+                               .ip_src = addr, .unicast = true }, &reply));
+    g_assert_cmpint(reply.type, ==, DHCP4_NAK);
+    g_assert_cmphex(harness_lease(h, (HarnessDhcp) { .guest = 9 }), ==,
+                    NET(200));
+    g_assert_cmpint(state_of(h, addr), ==, LEASE__MAX);
+}
+
+/* Expiry */
+
+static void test_lease_expires_with_an_event_and_is_kept(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    uint32_t addr = harness_lease(h, (HarnessDhcp) { .guest = 1 });
+
+    harness_run(h, 3599 * 1000);
+    g_assert_cmpint(state_of(h, addr), ==, LEASE_BOUND);
+    harness_run(h, 1000);
+    g_assert_cmpuint(count_events(h, GATEWAY_LEASE_REMOVED), ==, 1);
+    g_assert_cmpint(state_of(h, addr), ==, LEASE_EXPIRED);
+    g_assert_cmphex(harness_lease(h, (HarnessDhcp) { .guest = 1 }), ==, addr);
+}
+
+static void test_expired_lease_goes_to_another_when_nothing_is_fresh(void)
+{
+    g_autoptr(Harness) h = harness_new_small();
+    uint32_t first = harness_lease(h, (HarnessDhcp) { .guest = 1 }), second;
+
+    harness_run(h, 10 * 1000);
+    second = harness_lease(h, (HarnessDhcp) { .guest = 2 });
+    g_assert_cmphex(first, !=, second);
+    g_assert_cmphex(harness_lease(h, (HarnessDhcp) { .guest = 3 }), ==, 0);
+    g_assert_cmpuint(h->drops[SWITCH_DROP_LIMIT], ==, 1);
+    harness_run(h, 3700 * 1000);
+    gateway_port_gone(h->gw, 1, h->now_ms);
+    gateway_port_gone(h->gw, 2, h->now_ms);
+    g_assert_cmphex(harness_lease(h, (HarnessDhcp) { .guest = 3 }), ==, first);
+    g_assert_cmphex(harness_lease(h, (HarnessDhcp) { .guest = 4 }), ==, second);
+}
+
+static void test_expired_lease_is_not_taken_while_its_mac_uses_it(void)
+{
+    g_autoptr(Harness) h = harness_new_small();
+    uint32_t first = harness_lease(h, (HarnessDhcp) { .guest = 1 });
+    uint32_t second = harness_lease(h, (HarnessDhcp) { .guest = 2 });
+    Dhcp4Message reply;
+
+    harness_run(h, 3700 * 1000);
+    /* Both are still plugged in: they are asked, and nobody is served. */
+    g_assert_false(harness_dhcp(h, (HarnessDhcp) { .guest = 3,
+                                .type = DHCP4_DISCOVER }, &reply));
+    g_assert_cmpuint(h->out->len, ==, 2);
+    h->now_ms += 10;
+    harness_arp(h, 1, ARP_REPLY, first, GATEWAY4);
+    h->now_ms += 3000;
+    g_assert_cmphex(harness_lease(h, (HarnessDhcp) { .guest = 3 }), ==, second);
+    h->now_ms += 3000;
+    g_assert_cmphex(harness_lease(h, (HarnessDhcp) { .guest = 4 }), ==, 0);
+}
+
+static void test_one_port_cannot_take_the_pool(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    unsigned i;
+
+    for (i = 0; i < 1000; i++) {
+        h->now_ms += 20;
+        harness_lease(h, (HarnessDhcp) { .guest = 1000 + i, .port = 1 });
+    }
+    g_assert_cmphex(harness_lease(h, (HarnessDhcp) { .guest = 2 }), !=, 0);
+}
+
+static void test_flood_of_discovers_is_rate_limited(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    Dhcp4Message reply;
+    unsigned i, n = 0;
+
+    for (i = 0; i < 1000; i++) {
+        n += harness_dhcp(h, (HarnessDhcp) { .guest = 1,
+                          .type = DHCP4_DISCOVER }, &reply);
+    }
+    g_assert_cmpuint(n, ==, LIMIT_DHCP_BURST);
+    g_assert_cmpuint(h->drops[SWITCH_DROP_LIMIT], ==, 1);
+    g_assert_cmphex(harness_lease(h, (HarnessDhcp) { .guest = 2 }), !=, 0);
+}
+
+static void test_message_that_lies_is_malformed(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    Dhcp4Message reply;
+
+    g_assert_false(harness_dhcp(h, (HarnessDhcp) { .guest = 1, .cut = 100,
+                                .type = DHCP4_DISCOVER }, &reply));
+    g_assert_cmpuint(h->drops[SWITCH_DROP_MALFORMED], ==, 1);
+}
+
+/* Names */
+
+static void test_first_live_holder_keeps_a_name(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    uint32_t first = harness_lease(h, (HarnessDhcp) { .guest = 1,
+                                   .hostname = "Web.example" });
+    uint32_t second;
+    Dhcp4Message reply;
+    Lease lease;
+
+    second = harness_lease(h, (HarnessDhcp) { .guest = 2, .hostname = "web" });
+    g_assert_cmpuint(count_events(h, GATEWAY_LEASE_CONFLICT), ==, 1);
+    g_assert_true(gateway_lease_find(h->gw, "web", &lease));
+    g_assert_cmphex(lease.addr.v4, ==, first);
+    /* Said once, not at each renewal. */
+    harness_lease(h, (HarnessDhcp) { .guest = 2, .hostname = "web" });
+    g_assert_cmpuint(count_events(h, GATEWAY_LEASE_CONFLICT), ==, 0);
+    /* When the first goes, the second has it. */
+    harness_dhcp(h, (HarnessDhcp) { .guest = 1, .type = DHCP4_RELEASE,
+                 .ciaddr = first, .ip_src = first, .server_id = GATEWAY4 },
+                 &reply);
+    g_assert_true(gateway_lease_find(h->gw, "web", &lease));
+    g_assert_cmphex(lease.addr.v4, ==, second);
+}
+
+static void test_names_are_made_valid_labels(void)
+{
+    static const struct {
+        const char *sent, *kept;
+    } rows[] = {
+        { "Web", "web" }, { "my box", "my-box" }, { "a_b", "a-b" },
+        { "-x-", "x" }, { "db.example.org", "db" }, { "\xff\xfe", "" },
+        { "...", "" }, { "x\n\"y", "x--y" },
+    };
+    unsigned i;
+
+    for (i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(Harness) h = harness_new_shared();
+        Lease lease;
+
+        harness_lease(h, (HarnessDhcp) { .guest = 1,
+                      .hostname = rows[i].sent });
+        g_assert_true(gateway_lease_by_port(h->gw, 1, &lease));
+        g_assert_cmpstr(lease.hostname, ==, rows[i].kept);
+    }
+}
+
+static void test_reserved_names_are_nobodys(void)
+{
+    static const char *const names[] = { "host", "Gateway", "localhost" };
+    unsigned i;
+
+    for (i = 0; i < G_N_ELEMENTS(names); i++) {
+        g_autoptr(Harness) h = harness_new_shared();
+        Lease lease;
+
+        g_assert_cmphex(harness_lease(h, (HarnessDhcp) { .guest = 1,
+                                      .hostname = names[i] }), !=, 0);
+        g_assert_false(gateway_lease_find(h->gw, names[i], &lease));
+        g_assert_cmpuint(count_events(h, GATEWAY_LEASE_CONFLICT), ==, 1);
+    }
+}
+
+/* On disk */
+
+static void test_leases_survive_save_and_load(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    g_autoptr(Harness) later = harness_new_shared();
+    g_autofree char *text = NULL, *again = NULL;
+    uint32_t addr = harness_lease(h, (HarnessDhcp) { .guest = 1, .id = "x\ty",
+                                  .hostname = "web",
+                                  .requested_ip = NET(42) });
+    GError *error = NULL;
+    Lease lease;
+
+    text = gateway_save(h->gw);
+    later->now_ms = 5;
+    later->wall_s += 600;
+    g_assert_true(gateway_load(later->gw, text, strlen(text), &error));
+    g_assert_no_error(error);
+    g_assert_true(gateway_lease_find(later->gw, "web", &lease));
+    g_assert_cmphex(lease.addr.v4, ==, addr);
+    g_assert_cmpint(lease.expires_s, ==, h->wall_s + 3600);
+    g_assert_cmpuint(lease.port, ==, 0);
+    again = gateway_save(later->gw);
+    g_assert_cmpstr(text, ==, again);
+
+    harness_run(later, 2999 * 1000);
+    g_assert_cmpint(state_of(later, addr), ==, LEASE_BOUND);
+    harness_run(later, 2000);
+    g_assert_cmpint(state_of(later, addr), ==, LEASE_EXPIRED);
+}
+
+static void test_lease_that_was_loaded_is_found_on_its_port(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    g_autoptr(Harness) later = harness_new_shared();
+    uint32_t addr = harness_lease(h, (HarnessDhcp) { .guest = 1 });
+    g_autofree char *text = gateway_save(h->gw);
+    Lease lease;
+
+    g_assert_true(gateway_load(later->gw, text, strlen(text), NULL));
+    g_assert_false(gateway_lease_by_port(later->gw, 1, &lease));
+    harness_udp(later, 1, ip_addr_v4(addr), ip_addr_v4(0x08080808), 1, 2,
+                "x", 1);
+    g_assert_true(gateway_lease_by_port(later->gw, 1, &lease));
+    g_assert_cmphex(lease.addr.v4, ==, addr);
+}
+
+static void test_clock_set_wrong_loses_no_lease(void)
+{
+    static const int64_t steps_s[] = { -1700000000, 40 * 365 * 86400 };
+    unsigned i;
+
+    for (i = 0; i < G_N_ELEMENTS(steps_s); i++) {
+        g_autoptr(Harness) h = harness_new_shared();
+        g_autoptr(Harness) later = harness_new_shared();
+        uint32_t addr = harness_lease(h, (HarnessDhcp) { .guest = 1,
+                                      .requested_ip = NET(42) });
+        g_autofree char *text = gateway_save(h->gw);
+        Lease lease;
+
+        later->wall_s = h->wall_s + steps_s[i];
+        g_assert_true(gateway_load(later->gw, text, strlen(text), NULL));
+        harness_run(later, 1);
+        if (gateway_lease_find(later->gw, "192.168.107.42", &lease)) {
+            g_assert_cmpint(lease.expires_s, <=, later->wall_s + 3600);
+        }
+        g_assert_cmphex(harness_lease(later, (HarnessDhcp) { .guest = 1 }),
+                        ==, addr);
+    }
+}
+
+static void test_leases_of_another_subnet_are_passed_over(void)
+{
+    GatewayConfig config = harness_config();
+    g_autoptr(Harness) h = harness_new_shared();
+    g_autoptr(Harness) moved = NULL;
+    g_autofree char *text = NULL;
+    g_autoptr(GArray) leases = NULL;
+
+    harness_lease(h, (HarnessDhcp) { .guest = 1 });
+    text = gateway_save(h->gw);
+    config.gateway4 = ip_addr_v4(0x0a000001);
+    config.prefix4 = (IpPrefix) { ip_addr_v4(0x0a000000), 24 };
+    config.pool_first = 0x0a000002;
+    config.pool_last = 0x0a0000fe;
+    moved = harness_new(&config);
+    g_assert_true(gateway_load(moved->gw, text, strlen(text), NULL));
+    leases = gateway_leases(moved->gw);
+    g_assert_cmpuint(leases->len, ==, 0);
+}
+
+static void test_damaged_file_is_refused_naming_the_line(void)
+{
+#define LEASE "lease 192.168.107.5 52:54:00:12:34:56 bound 1700000000 0152 web\n"
+    static const struct {
+        const char *text, *error;
+    } rows[] = {
+        { "", "line 1: " },
+        { "vmnet-leases 2\nend 0\n", "line 1: " },
+        { "vmnet-leases 1\n", "line 2: file is not complete" },
+        { "vmnet-leases 1\n" LEASE, "line 3: file is not complete" },
+        { "vmnet-leases 1\n" LEASE "end 2\n", "line 3: file is not complete" },
+        { "vmnet-leases 1\n" LEASE "end 1\nx", "line 3: text behind" },
+        { "vmnet-leases 1\n" LEASE LEASE "end 2\n", "line 4: an address" },
+        { "vmnet-leases 1\nlease 1.2.3 52:54:00:12:34:56 bound 1 - -\nend 1\n",
+          "line 2: not an IPv4 address" },
+        { "vmnet-leases 1\nlease 1.2.3.4 52:54:00:12:34 bound 1 - -\nend 1\n",
+          "line 2: not a MAC address" },
+        { "vmnet-leases 1\nlease 1.2.3.4 52:54:00:12:34:56 lost 1 - -\nend 1\n",
+          "line 2: not a state" },
+        { "vmnet-leases 1\nlease 1.2.3.4 52:54:00:12:34:56 bound x - -\nend 1\n",
+          "line 2: not a time" },
+        { "vmnet-leases 1\nlease 1.2.3.4 52:54:00:12:34:56 bound 1 123 -\n"
+          "end 1\n", "line 2: not a client-id" },
+        { "vmnet-leases 1\nlease 1.2.3.4 52:54:00:12:34:56 bound 1 - A_B\n"
+          "end 1\n", "line 2: not a host name" },
+        { "vmnet-leases 1\nlease 1.2.3.4\nend 1\n", "line 2: not a lease" },
+    };
+    unsigned i;
+
+    for (i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(Harness) h = harness_new_shared();
+        g_autoptr(GArray) leases = NULL;
+        g_autoptr(GError) error = NULL;
+
+        g_assert_false(gateway_load(h->gw, rows[i].text, strlen(rows[i].text),
+                                    &error));
+        g_assert_nonnull(error);
+        g_assert_true(g_str_has_prefix(error->message, rows[i].error));
+        leases = gateway_leases(h->gw);
+        g_assert_cmpuint(leases->len, ==, 0);
+    }
+#undef LEASE
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+
+#define T(name) g_test_add_func("/dhcp-server/" #name, test_##name)
+    T(discover_is_offered_and_request_acknowledged);
+    T(address_is_the_same_without_memory_of_it);
+    T(every_client_of_a_full_pool_has_its_own_address);
+    T(requested_address_is_honoured_if_free);
+    T(address_that_someone_uses_is_not_given);
+    T(port_that_claims_the_pool_is_not_believed);
+    T(offer_lapses);
+    T(rapid_commit_needs_no_request);
+    T(selecting_another_server_frees_our_offer);
+    T(selecting_survives_a_forgotten_offer);
+    T(init_reboot_of_known_client_is_acknowledged);
+    T(init_reboot_on_wrong_net_is_refused_by_broadcast);
+    T(init_reboot_with_wrong_address_is_refused);
+    T(init_reboot_of_unknown_client_is_not_answered);
+    T(renewing_extends_the_lease_by_unicast);
+    T(rebinding_of_anothers_address_is_refused);
+    T(renewing_recovers_leases_that_were_lost);
+    T(declined_address_is_quarantined);
+    T(nobody_declines_for_others);
+    T(quarantine_is_bounded_per_port);
+    T(released_address_is_kept_for_its_client);
+    T(inform_is_answered_without_a_lease);
+    T(broadcast_flag_is_honoured);
+    T(answers_to_a_relay_go_to_it);
+    T(options_are_sent_when_asked_for);
+    T(ipv6_only_is_sent_where_configured_and_asked_for);
+    T(client_id_is_echoed);
+    T(host_mode_names_no_router);
+    T(without_dns_no_resolver_is_named);
+    T(dhcp_off_is_silent);
+    T(shorter_lease_is_granted_longer_is_not);
+    T(client_that_changes_its_id_keeps_its_address);
+    T(clones_get_addresses_of_their_own_and_an_event);
+    T(client_id_comes_before_the_hardware_address);
+    T(client_id_moves_once_on_the_same_port);
+    T(reserved_address_is_for_its_mac_only);
+    T(reservation_made_late_moves_its_guest);
+    T(lease_expires_with_an_event_and_is_kept);
+    T(expired_lease_goes_to_another_when_nothing_is_fresh);
+    T(expired_lease_is_not_taken_while_its_mac_uses_it);
+    T(one_port_cannot_take_the_pool);
+    T(flood_of_discovers_is_rate_limited);
+    T(message_that_lies_is_malformed);
+    T(first_live_holder_keeps_a_name);
+    T(names_are_made_valid_labels);
+    T(reserved_names_are_nobodys);
+    T(leases_survive_save_and_load);
+    T(lease_that_was_loaded_is_found_on_its_port);
+    T(clock_set_wrong_loses_no_lease);
+    T(leases_of_another_subnet_are_passed_over);
+    T(damaged_file_is_refused_naming_the_line);
+#undef T
+    return g_test_run();
+}
