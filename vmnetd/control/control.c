@@ -31,10 +31,9 @@
 #define LEAVE_RETRY_MS 1000
 #define NETWORK_IDLE_MS 120000
 
-static bool is_idle(const Control *control)
+static bool is_unused(const Control *control)
 {
-    return !control->clients->len && !control->netdevs->len
-           && network_register_is_idle(control->networks);
+    return !control->clients->len && !control->netdevs->len;
 }
 
 void control_touch(Control *control)
@@ -42,7 +41,8 @@ void control_touch(Control *control)
     if (!control->idle_ms || control->ended) {
         return;
     }
-    if (is_idle(control)) {
+    if (is_unused(control)) {
+        /* A network that still runs then calls again when it stops. */
         loop_timer_arm(control->idle, loop_now_ms() + control->idle_ms);
     } else {
         loop_timer_disarm(control->idle);
@@ -84,7 +84,7 @@ static void on_idle(void *opaque, int64_t now_ms)
 {
     Control *control = opaque;
 
-    if (!is_idle(control)) {
+    if (!is_unused(control) || !network_register_is_idle(control->networks)) {
         return;
     }
     if (!lock_starters_out(control)) {

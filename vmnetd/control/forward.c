@@ -237,8 +237,60 @@ static bool check_options(const ForwardOptions *options, GError **error)
     return true;
 }
 
-ControlForward *forward_add(Client *client, const ForwardOptions *options,
-                            GError **error)
+static ForwardInfo *describe(Network *network, const NetworkForward *forward,
+                             const ControlNetdev *netdev,
+                             ForwardLifetime lifetime)
+{
+    ForwardInfo *info = g_new0(ForwardInfo, 1);
+    NetworkForwardConfig config;
+    NetworkInfo about;
+    char text[IP_STRLEN];
+
+    network_info(network, &about);
+    network_forward_info(forward, &config);
+    info->network = g_strdup(about.name);
+    info->protocol = config.proto == IPPROTO_UDP ? FORWARD_PROTOCOL_UDP
+                                                 : FORWARD_PROTOCOL_TCP;
+    if (config.host.addr.family != AF_UNSPEC) {
+        info->host_address = g_strdup(ip_addr_format(&config.host.addr, text));
+    }
+    info->host_port = config.host.port;
+    info->netdev = netdev ? g_strdup(netdev->full_id) : NULL;
+    if (config.guest.addr.family != AF_UNSPEC) {
+        info->guest_address = g_strdup(ip_addr_format(&config.guest.addr, text));
+    }
+    info->guest_port = config.guest.port;
+    info->lifetime = lifetime;
+    return info;
+}
+
+static ForwardInfo *describe_control(const ControlForward *forward)
+{
+    return describe(forward->network, forward->forward, forward->netdev,
+                    forward->lifetime);
+}
+
+/* Put @forward where it belongs by its lifetime, and describe it. */
+static ForwardInfo *keep(Client *client, ControlForward *forward)
+{
+    Control *control = client->control;
+    ForwardInfo *info = describe_control(forward);
+
+    if (forward->lifetime == FORWARD_LIFETIME_PERSISTENT) {
+        g_free(forward); /* the network's from now on */
+        return info;
+    }
+    if (forward->lifetime == FORWARD_LIFETIME_CLIENT) {
+        forward->owner = client;
+    }
+    g_ptr_array_add(forward->lifetime == FORWARD_LIFETIME_NETDEV
+                    ? forward->netdev->forwards : control->forwards, forward);
+    record_changed(control);
+    return info;
+}
+
+ForwardInfo *forward_add(Client *client, const ForwardOptions *options,
+                         GError **error)
 {
     Control *control = client->control;
     ForwardLifetime lifetime = options->has_lifetime ? options->lifetime
@@ -277,45 +329,7 @@ ControlForward *forward_add(Client *client, const ForwardOptions *options,
     }
     forward->lifetime = lifetime;
     forward->netdev = netdev;
-    forward->owner = lifetime == FORWARD_LIFETIME_CLIENT ? client : NULL;
-    g_ptr_array_add(lifetime == FORWARD_LIFETIME_NETDEV ? netdev->forwards
-                                                        : control->forwards,
-                    forward);
-    record_changed(control);
-    return forward;
-}
-
-static ForwardInfo *describe(Network *network, const NetworkForward *forward,
-                             const ControlNetdev *netdev,
-                             ForwardLifetime lifetime)
-{
-    ForwardInfo *info = g_new0(ForwardInfo, 1);
-    NetworkForwardConfig config;
-    NetworkInfo about;
-    char text[IP_STRLEN];
-
-    network_info(network, &about);
-    network_forward_info(forward, &config);
-    info->network = g_strdup(about.name);
-    info->protocol = config.proto == IPPROTO_UDP ? FORWARD_PROTOCOL_UDP
-                                                 : FORWARD_PROTOCOL_TCP;
-    if (config.host.addr.family != AF_UNSPEC) {
-        info->host_address = g_strdup(ip_addr_format(&config.host.addr, text));
-    }
-    info->host_port = config.host.port;
-    info->netdev = netdev ? g_strdup(netdev->full_id) : NULL;
-    if (config.guest.addr.family != AF_UNSPEC) {
-        info->guest_address = g_strdup(ip_addr_format(&config.guest.addr, text));
-    }
-    info->guest_port = config.guest.port;
-    info->lifetime = lifetime;
-    return info;
-}
-
-static ForwardInfo *describe_control(const ControlForward *forward)
-{
-    return describe(forward->network, forward->forward, forward->netdev,
-                    forward->lifetime);
+    return keep(client, forward);
 }
 
 /* ForwardInfo has ForwardOptions' members: an answer is a request again. */
@@ -323,8 +337,8 @@ static void record_one(const ControlForward *forward, JsonValue *list)
 {
     g_autoptr(ForwardInfo) info = NULL;
 
-    if (forward->of_options || forward->lifetime == FORWARD_LIFETIME_CLIENT
-        || forward->lifetime == FORWARD_LIFETIME_PERSISTENT) {
+    if (forward->of_options
+        || forward->lifetime == FORWARD_LIFETIME_CLIENT) {
         return;
     }
     info = describe_control(forward);
@@ -352,7 +366,7 @@ JsonValue *forward_record(Control *control)
     return list;
 }
 
-/* Persistent forwards that a network made from its file when it started. */
+/* Persistent forwards belong to their network. */
 static void add_kept(Control *control, ForwardInfoList **list)
 {
     g_autoptr(GPtrArray) networks = network_register_list(control->networks);
@@ -394,9 +408,7 @@ ForwardInfoList *qmp_query_forwards(void *session, GError **error)
 
 ForwardInfo *qmp_forward_add(void *session, ForwardOptions *arg, GError **error)
 {
-    ControlForward *forward = forward_add(session, arg, error);
-
-    return forward ? describe_control(forward) : NULL;
+    return forward_add(session, arg, error);
 }
 
 /* What forward-remove names. */

@@ -30,9 +30,9 @@ struct ControlForward {
 /** forward_new_hostfwd: a rule of @netdev, in whose list it is. */
 bool forward_new_hostfwd(ControlNetdev *netdev, const HostfwdRule *rule,
                          GError **error);
-/** forward_add: what forward-add does. Returns: (transfer none). */
-ControlForward *forward_add(Client *client, const ForwardOptions *options,
-                            GError **error);
+/** forward_add: what forward-add does. Returns: (transfer full). */
+ForwardInfo *forward_add(Client *client, const ForwardOptions *options,
+                         GError **error);
 /** forward_record: ForwardOptions of those that a restart would lose. */
 JsonValue *forward_record(Control *control);
 /** forward_free: for lists of ControlForward. */

@@ -295,9 +295,13 @@ static bool restore_forward(Control *control, const JsonValue *entry,
                             GError **error)
 {
     g_autoptr(ForwardOptions) options = NULL;
+    g_autoptr(ForwardInfo) info = NULL;
 
-    return qapi_decode_ForwardOptions(entry, QAPI_INPUT_JSON, &options, error)
-           && forward_add(control->self, options, error);
+    if (!qapi_decode_ForwardOptions(entry, QAPI_INPUT_JSON, &options, error)) {
+        return false;
+    }
+    info = forward_add(control->self, options, error);
+    return info != NULL;
 }
 
 static unsigned restore_list(Control *control, const JsonValue *root,
