@@ -67,7 +67,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     Output whole = { 0 }, parts = { 0 };
 
-    if (size < 1) {
+    if (size < 2) {
         return 0;
     }
     whole.bytes = g_byte_array_new();
