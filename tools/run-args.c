@@ -436,7 +436,11 @@ static bool second_walk(RunArgs *args, const char *option, int value_index,
     return true;
 }
 
-/* Text that is the same whenever the same machine starts; NULL: none. */
+/*
+ * Text that is the same whenever the same machine starts.  Machines that
+ * nothing tells apart have the same: vmnetd gives the first of them that runs
+ * the address that is derived from it, the second the next, and so on.
+ */
 static char *mac_seed(const RunArgs *args, const char *id)
 {
     if (args->uuid) {
@@ -445,7 +449,10 @@ static char *mac_seed(const RunArgs *args, const char *id)
     if (args->name) {
         return g_strdup_printf("name:%s/%s", args->name, id);
     }
-    return args->disk ? g_strdup_printf("disk:%s/%s", args->disk, id) : NULL;
+    if (args->disk) {
+        return g_strdup_printf("disk:%s/%s", args->disk, id);
+    }
+    return g_strdup_printf("any/%s", id);
 }
 
 static void set_default(JsonValue *dict, const char *key, const char *value)

@@ -251,8 +251,8 @@ static void test_identity_makes_the_seed(void)
         { "q -hda /nonexistent/d.img" NET, "disk:/nonexistent/d.img/net0" },
         { "q -drive if=pflash,file=/fw -drive file=/nonexistent/d.img,if=none"
           NET, "disk:/nonexistent/d.img/net0" },
-        { "q -drive file=/nonexistent/i.iso,media=cdrom" NET, NULL },
-        { "q -cdrom /nonexistent/i.iso" NET, NULL },
+        { "q -drive file=/nonexistent/i.iso,media=cdrom" NET, "any/net0" },
+        { "q -cdrom /nonexistent/i.iso" NET, "any/net0" },
         { "q -blockdev file,filename=/nonexistent/d.img,node-name=n" NET,
           "disk:/nonexistent/d.img/net0" },
         { "q -blockdev qcow2,file.driver=file,file.filename=/nonexistent/d"
@@ -260,11 +260,11 @@ static void test_identity_makes_the_seed(void)
         { "q -blockdev '{\"driver\":\"qcow2\",\"file\":{\"filename\":"
           "\"/nonexistent/d\"}}'" NET, "disk:/nonexistent/d/net0" },
         { "q -blockdev '{\"driver\":\"file\",\"filename\":\"/fw\","
-          "\"read-only\":true}'" NET, NULL },
+          "\"read-only\":true}'" NET, "any/net0" },
         { "qemu-system-x /nonexistent/d.img" NET,
           "disk:/nonexistent/d.img/net0" },
-        { "qemu-system-x -unknown 5" NET, NULL },
-        { "timeout 60" NET, NULL },
+        { "qemu-system-x -unknown 5" NET, "any/net0" },
+        { "timeout 60" NET, "any/net0" },
         { "q -name a -netdev vmnet-shared,id=net0,mac-seed=s", "s" },
     };
     size_t i;
