@@ -62,7 +62,7 @@ class RawQmp:
             answer += line
 
     def call(self, command, fds=(), **arguments):
-        """A command: its return value; KeyError with the error's text."""
+        """A command: its return value, or QmpFailure."""
         request = {'execute': command, 'arguments': arguments}
         answer = json.loads(self.ask(json.dumps(request).encode(), fds))
         if 'error' in answer:
