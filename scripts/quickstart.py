@@ -173,7 +173,7 @@ class Quickstart:
     def fetch(self, host, port):
         """HTTP from the host; the guest's own digest decides."""
         text = self.guests[0].run(
-            'time wget -T 20 -q -O /tmp/data http://%s:%d/data; '
+            'time timeout 20 wget -q -O /tmp/data http://%s:%d/data; '
             'sha256sum /tmp/data' % (host, port), 60).text
         expect(services.sha256(self.data) in text, text.strip()[-200:])
         return '%d bytes, sha256 equal' % len(self.data)
@@ -219,7 +219,7 @@ class Quickstart:
         self.guests[1].run('mkdir -p /www; hostname > /www/name; '
                            'httpd -p 8080 -h /www')
         text = self.guests[0].run(
-            'wget -T 10 -q -O - http://%s:8080/name' % other).text
+            'timeout 10 wget -q -O - http://%s:8080/name' % other).text
         expect(text.strip() == 'quick2', text)
         return 'ping, and HTTP from quick2'
 

@@ -17,7 +17,7 @@ KEYS = {
     'event': ((), ('data', 'boxed', 'if', 'features')),
 }
 PRAGMAS = ('command-name-exceptions', 'member-name-exceptions')
-FEATURES = ('deprecated', 'unstable')
+LOWER_CASE = 'consist of lower-case letters, digits and hyphens'
 
 
 class Pragmas:
@@ -69,7 +69,7 @@ class Checker:
         if meta == 'command':
             good = (names.LEGACY if name in self.pragmas.commands
                     else names.MEMBER).match(name)
-            want = 'consist of lower-case letters, digits and hyphens'
+            want = LOWER_CASE
         elif meta == 'event':
             good = names.EVENT.match(name)
             want = 'consist of upper-case letters, digits and underscores'
@@ -153,7 +153,7 @@ class Checker:
             if not names.VALUE.match(name) \
                     and name not in self.pragmas.members:
                 raise SchemaError(place, f"value '{name}' of {what} must"
-                                  " consist of lower-case letters, digits and hyphens")
+                                  f" {LOWER_CASE}")
             upper = names.c_upper(name)
             if upper in seen:
                 raise SchemaError(place, f"value '{name}' of {what} collides"
@@ -169,7 +169,7 @@ class Checker:
             if not names.MEMBER.match(name) \
                     and name not in self.pragmas.members:
                 raise SchemaError(place, f"member '{name}' of {what} must"
-                                  " consist of lower-case letters, digits and hyphens")
+                                  f" {LOWER_CASE}")
             if name == 'u' or name.startswith(('has-', 'q-')):
                 raise SchemaError(place, f"member '{name}' of {what} uses"
                                   " reserved name")

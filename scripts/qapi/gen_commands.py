@@ -48,7 +48,8 @@ def call(command):
 def no_arguments():
     """Returns the statements that refuse any argument."""
     return ('    static const char *const known[] = { NULL };\n'
-            '    QapiNode node = { .value = args, .input = QAPI_INPUT_JSON };\n')
+            '    QapiNode node = { .value = args, .input = QAPI_INPUT_JSON };'
+            '\n')
 
 
 def invoke(command):

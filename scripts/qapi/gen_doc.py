@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""qapi-doc.rst: the reference manual."""
+"""qapi-doc.rst: the reference manual, for docutils and Sphinx alike."""
 
 import re
 
@@ -30,8 +30,7 @@ def type_name(kind):
     if isinstance(kind, Array):
         return f'array of {type_name(kind.element)}'
     if isinstance(kind, (Struct, Enum)):
-        return f'`{kind.name} <qapi-{kind.name}_>`_' if False \
-            else f':ref:`{kind.name} <qapi-{kind.name}>`'
+        return f'`{kind.name} <qapi-{kind.name}_>`__'
     return f'``{kind.name}``'
 
 
@@ -96,13 +95,15 @@ def tag_parts(entity):
         if section:
             words += f': {prose(section.text)}'
         text += f'**Returns**\n\n{indent(words)}\n\n'
-    for name in ('Errors', 'Note', 'Since'):
+    for name in ('Errors', 'Note'):
         if name in doc.tags:
             text += (f'**{name}**\n\n{indent(prose(doc.tags[name].text))}'
                      '\n\n')
     if 'Example' in doc.tags:
         example = indent(doc.tags['Example'].text)
         text += f'**Example**\n\n::\n\n{example}\n\n'
+    if 'Since' in doc.tags:
+        text += f'Since {doc.tags["Since"].text}.\n\n'
     return text
 
 
@@ -141,7 +142,8 @@ def free_parts(doc):
 
 def generate(schema, output):
     """Adds qapi-doc.rst."""
-    text = '.. Generated from the schema.\n\n'
+    text = ('.. Generated from the schema.\n'
+            '.. SPDX-License-Identifier: GPL-2.0-or-later\n\n')
     for item in schema.manual:
         text += free_parts(item) if isinstance(item, Doc) \
             else entity_parts(item)

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""qapi-recode: for tests, every type with samples, through decoder and encoder.
-"""
+"""qapi-recode: every type with samples, there and back, for tests."""
 
 import json
 
@@ -52,7 +51,8 @@ def struct_samples(struct, full, depth=0):
         value = dict(base, **{struct.tag.name: tag.name})
         branch = struct.branches.get(tag.name)
         if branch and not branch.cond:
-            value.update(member_samples(branch.type.all_members, full, depth))
+            value.update(member_samples(branch.type.all_members, full,
+                                        depth))
         values.append(value)
     return values
 

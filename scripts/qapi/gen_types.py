@@ -31,8 +31,8 @@ def enum_source(enum):
     """Returns the table of an enum's names."""
     body = ''
     for member in enum.members:
-        body += guard(member.cond, f'        [{c_const(enum.name, member.name)}]'
-                      f' = "{member.name}",\n')
+        const = c_const(enum.name, member.name)
+        body += guard(member.cond, f'        [{const}] = "{member.name}",\n')
     text = (f'const QEnumLookup {enum.name}_lookup = {{\n'
             f'    .array = (const char *const[]) {{\n{body}    }},\n'
             f'    .size = {c_const(enum.name, "")}_MAX,\n}};\n')

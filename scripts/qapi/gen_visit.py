@@ -2,6 +2,7 @@
 """qapi-visit: qapi_decode_X() and qapi_encode_X()."""
 
 from .cgen import guard
+from .gen_types import c_decl
 from .names import c_const
 from .schema import Array, Enum, Struct
 
@@ -134,23 +135,20 @@ def decode_struct(struct):
 def decode_list(array):
     """Returns a list's decoder."""
     kind = array.element
-    c_type = kind.c_type
-    read = read_call(kind, 'item').replace('number', 'item') \
-        if not isinstance(kind, Enum) else (
-            f'qapi_read_enum(&child, &{kind.name}_lookup, &number, error)')
-    item = 'number' if isinstance(kind, Enum) else 'item'
-    space = '' if c_type.endswith('*') else ' '
-    declare = ('        int number;\n' if isinstance(kind, Enum) else
-               f'        {c_type}{space}item = {"NULL" if kind.is_pointer else "0"};\n')
-    value = f'({kind.name})number' if isinstance(kind, Enum) else item
+    if isinstance(kind, Enum):
+        declare, value = 'int number', f'({kind.name})number'
+    else:
+        zero = 'NULL' if kind.is_pointer else '0'
+        declare, value = c_decl(kind.c_type, f'item = {zero}'), 'item'
     body = (f'    g_autoptr({array.name}) list = NULL;\n'
             f'    {array.name} **tail = &list;\n'
             '    QapiNode child;\n\n'
             '    if (!qapi_node_is_list(node, error)) {\n'
             '        return false;\n    }\n'
             '    for (size_t i = 0; qapi_node_at(node, i, &child); i++) {\n'
-            f'{declare}\n'
-            f'        if (!{read}) {{\n            return false;\n        }}\n'
+            f'        {declare};\n\n'
+            f'        if (!{read_call(kind, "item")}) {{\n'
+            '            return false;\n        }\n'
             f'        QAPI_LIST_APPEND(tail, {value});\n    }}\n'
             '    *ret = g_steal_pointer(&list);\n    return true;\n')
     return decode_node(array, body) + decode_public(array)

@@ -18,8 +18,9 @@ import sys
 sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 # pylint: disable=wrong-import-position
-from qapi import (gen_commands, gen_doc, gen_events, gen_introspect,  # noqa: E402
-                  gen_recode, gen_types, gen_visit)
+from qapi import gen_commands, gen_doc, gen_events  # noqa: E402
+from qapi import gen_introspect, gen_recode, gen_types  # noqa: E402
+from qapi import gen_visit  # noqa: E402
 from qapi.cgen import Output  # noqa: E402
 from qapi.error import SchemaError  # noqa: E402
 from qapi.schema import Schema  # noqa: E402

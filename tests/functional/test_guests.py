@@ -79,7 +79,7 @@ def test_guest_fetches_a_file_through_nat(instance, boot):
     guest.wait_ready()
     lease = guest.dhcp()
     assert lease
-    text = guest.run('wget -T 30 -q -O - http://%s:%d/file | sha256sum'
+    text = guest.run('timeout 30 wget -q -O - http://%s:%d/file | sha256sum'
                      % (lease['router'], server.port), 60).text
     assert services.sha256(data) in text
     assert re.search(r'vmnet: net0 on shared 192\.168\.\d+\.0/24, stream',
@@ -143,7 +143,7 @@ def test_host_mode_has_no_way_out(instance, boot):
     assert one.run('ping -c 1 -w 3 ' + leases[0]['router']).ok
     assert one.run('ping -c 1 -w 3 ' + leases[1]['address']).ok
     assert not one.run('ping -c 1 -w 3 198.51.100.1').ok
-    assert not one.run('wget -T 3 -q -O - http://%s:%d/x' % (
+    assert not one.run('timeout 3 wget -q -O - http://%s:%d/x' % (
         leases[0]['router'], server.port)).ok
 
 

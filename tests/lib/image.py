@@ -190,6 +190,11 @@ def _initramfs(root, release, programs):
     cpio.file('etc/udhcpc.script', UDHCPC_SCRIPT.encode(), 0o755)
     cpio.file('etc/passwd', b'root::0:0:root:/root:/bin/sh\n')
     cpio.file('etc/group', b'root:x:0:\n')
+    cpio.file('etc/nsswitch.conf', b'passwd: files\nhosts: files dns\n'
+              b'services: files\nprotocols: files\n')
+    cpio.file('etc/hosts', b'127.0.0.1 localhost\n::1 localhost\n')
+    cpio.file('etc/services', b'http 80/tcp\n')
+    cpio.file('etc/protocols', b'tcp 6 TCP\nudp 17 UDP\n')
     order = []
     for name in MODULES:
         data = _module(root, release, name)
