@@ -219,7 +219,7 @@ void nat_run(Nat *nat, int64_t now_ms)
 {
     Flow *flow;
 
-    nat->deadline_ms = FLOW_NEVER;      /* the timer has fired: tell it anew */
+    nat->deadline_ms = -1;      /* the timer has fired: tell the next anew */
     while ((flow = flow_table_due(nat->flows, now_ms))) {
         protos[flow_kind(flow)].timer(nat, flow, now_ms);
     }

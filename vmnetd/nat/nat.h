@@ -60,6 +60,9 @@ typedef struct NatOps {
     void (*output)(void *opaque, Frame *frames, unsigned n, int64_t now_ms);
     /* The next deadline is now @deadline_ms: arm a timer; -1: none. */
     void (*deadline)(void *opaque, int64_t deadline_ms);
+    /* (optional) A TCP flow of @guest changes its state. */
+    void (*trace)(void *opaque, const IpEndpoint *guest, const char *from,
+                  const char *to);
 } NatOps;
 
 typedef struct NatConfig {

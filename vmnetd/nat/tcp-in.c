@@ -152,7 +152,7 @@ static void tcp_acked(TcpFlow *f, uint32_t ack, int64_t now_ms)
     }
     if (f->rtt_start_ms >= 0 && tcp_seq_geq(ack, f->rtt_seq)) {
         if (f->n_retries == 0) {                /* Karn */
-            tcp_rtt_sample(f, now_ms - f->rtt_start_ms);
+            tcp_rtt_sample(f, MAX(now_ms - f->rtt_start_ms, 0));
         }
         f->rtt_start_ms = -1;
     }

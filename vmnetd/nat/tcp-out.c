@@ -97,8 +97,8 @@ void tcp_send_control(TcpFlow *f, uint8_t flags, uint32_t seq, int64_t now_ms)
     IpHeaders headers = nat_headers(nat, &f->flow, IPPROTO_TCP);
     TcpHeader tcp = tcp_header(f, flags, seq);
 
-    if (!buf) {
-        return;
+    if (!buf || mac_is_zero(&f->flow.mac)) {
+        return;         /* nobody has heard of this flow yet */
     }
     if (flags & TCP_SYN) {
         tcp.mss = tcp_our_mss(f);

@@ -67,8 +67,10 @@ const char *tcp_state_str(TcpState state)
 
 void tcp_set_state(TcpFlow *f, TcpState state)
 {
-    g_debug("nat: tcp %p: %s -> %s", (void *)f, states[f->state].name,
-            states[state].name);
+    if (f->nat->ops.trace) {
+        f->nat->ops.trace(f->nat->opaque, &f->flow.guest,
+                          states[f->state].name, states[state].name);
+    }
     f->state = state;
 }
 
@@ -432,7 +434,7 @@ bool nat_tcp_accept(Nat *nat, int fd, const IpEndpoint *peer,
     nat_make_room(nat, port_id, now_ms);
     f = tcp_new(nat, fd, guest, &outside, now_ms);
     f->flow.mac = mac;
-    f->state = TCP_STATE_SYN_SENT;
+    tcp_set_state(f, TCP_STATE_SYN_SENT);
     f->rcv_scale = RCV_SCALE;
     f->snd_nxt = f->snd_max = f->iss + 1;
     flow_table_add(nat->flows, &f->flow, port_id, now_ms);
@@ -441,9 +443,7 @@ bool nat_tcp_accept(Nat *nat, int fd, const IpEndpoint *peer,
         tcp_abort(f);
         return false;
     }
-    if (!mac_is_zero(&mac)) {
-        tcp_send_control(f, TCP_SYN, f->iss, now_ms);
-    }
+    tcp_send_control(f, TCP_SYN, f->iss, now_ms);
     tcp_timer_start(f, now_ms);
     tcp_rearm(f);
     nat_done(nat, now_ms);
