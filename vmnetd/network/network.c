@@ -87,6 +87,30 @@ static bool plan_addresses(const SubnetTakers *takers, const char *name,
     return true;
 }
 
+/* A random prefix meets another once in an age; a user's may. */
+static bool plan_prefix6(const SubnetTakers *takers, const char *name,
+                         const NetworkConfig *config, NetworkState *state,
+                         GError **error)
+{
+    SubnetTaken taken;
+    IpPrefix taker;
+
+    if (config->prefix6.addr.family == AF_INET6) {
+        state->prefix6 = config->prefix6;
+        state->prefix6_written = true;
+    }
+    taken = subnet_is_taken(takers, &state->prefix6, &taker);
+    if (taken == SUBNET_FREE) {
+        return true;
+    }
+    if (state->prefix6_written) {
+        set_taken_error(error, name, &state->prefix6, taken, &taker);
+        return false;
+    }
+    network_prefix6_random(&state->prefix6);
+    return true;
+}
+
 static void load_state(NetworkRegister *reg, const char *name,
                        NetworkState *state)
 {
@@ -110,13 +134,12 @@ static bool plan(NetworkRegister *reg, const char *name,
     };
 
     load_state(reg, name, state);
-    if (config->prefix6.addr.family == AF_INET6) {
-        state->prefix6 = config->prefix6;
-        state->prefix6_written = true;
+    if (config->net_uuid) {
+        return true;
     }
-    return config->net_uuid ||
-           plan_addresses(&takers, name, config, &state->addresses, say,
-                          error);
+    return plan_addresses(&takers, name, config, &state->addresses, say,
+                          error) &&
+           plan_prefix6(&takers, name, config, state, error);
 }
 
 bool network_plan(NetworkRegister *reg, const char *name,

@@ -31,17 +31,21 @@ static void random_bytes(void *buf, size_t len)
     }
 }
 
+void network_prefix6_random(IpPrefix *ret_prefix)
+{
+    IpPrefix prefix = { .addr.family = AF_INET6, .len = 64 };
+
+    /* fd, 40 random bits; subnet 0. */
+    prefix.addr.v6.s6_addr[0] = 0xfd;
+    random_bytes(&prefix.addr.v6.s6_addr[1], 5);
+    *ret_prefix = prefix;
+}
+
 void network_state_init(NetworkState *state)
 {
     memset(state, 0, sizeof(*state));
     state->addresses.prefix.addr.family = AF_UNSPEC;
-
-    /* RFC 4193 3.2: fd, 40 random bits; subnet 0. */
-    state->prefix6.addr.family = AF_INET6;
-    state->prefix6.len = 64;
-    state->prefix6.addr.v6.s6_addr[0] = 0xfd;
-    random_bytes(&state->prefix6.addr.v6.s6_addr[1], 5);
-
+    network_prefix6_random(&state->prefix6);
     random_bytes(state->mac.b, sizeof(state->mac.b));
     state->mac.b[0] = (state->mac.b[0] & ~1) | 2;
     random_bytes(state->hash_key, sizeof(state->hash_key));

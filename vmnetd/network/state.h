@@ -41,6 +41,9 @@ typedef struct NetworkState {
 void network_state_init(NetworkState *state);
 void network_state_clear(NetworkState *state);
 
+/** network_prefix6_random: a unique local /64 (RFC 4193 3.2). */
+void network_prefix6_random(IpPrefix *ret_prefix);
+
 /** network_state_format: (transfer full): as text, for the file. */
 char *network_state_format(const NetworkState *state);
 /**

@@ -47,8 +47,7 @@ SubnetTaken subnet_is_taken(const SubnetTakers *takers,
     for (i = 0; takers->networks && i < takers->networks->len; i++) {
         const IpPrefix *other = &g_array_index(takers->networks, IpPrefix, i);
 
-        if (other->addr.family == AF_INET &&
-            ip_prefix_overlaps(other, subnet)) {
+        if (ip_prefix_overlaps(other, subnet)) {
             *ret_taker = *other;
             return SUBNET_TAKEN_BY_NETWORK;
         }

@@ -11,8 +11,10 @@
 
 /* Entries kept of a kind: a router with a full table is no place for guests. */
 #define HOST_TABLE_MAX 4096
-/* A route of this length or longer belongs to someone. */
-#define TAKEN_LEN_MIN 17
+/* A route of this length or longer belongs to someone: of IPv4, and of an
+ * IPv6 site (RFC 4193 3.1). */
+#define TAKEN_LEN_MIN_V4 17
+#define TAKEN_LEN_MIN_V6 48
 
 HostTable *host_table_new(void)
 {
@@ -138,6 +140,16 @@ static void add_default(HostTable *table, const Route *route)
     }
 }
 
+static bool may_take(const HostRoute *route)
+{
+    const IpAddr *addr = &route->dst.addr;
+
+    return (route->connected ||
+            route->dst.len >= (addr->family == AF_INET ? TAKEN_LEN_MIN_V4 :
+                                                         TAKEN_LEN_MIN_V6)) &&
+           !ip_addr_is_link_local(addr) && !ip_addr_is_group(addr);
+}
+
 static void add_route(HostTable *table, const Route *route)
 {
     HostRoute host_route = {
@@ -150,9 +162,7 @@ static void add_route(HostTable *table, const Route *route)
         if (route->rtm->rtm_type == RTN_UNICAST) {
             add_default(table, route);
         }
-    } else if (route->dst.addr.family == AF_INET &&
-               (host_route.connected || route->dst.len >= TAKEN_LEN_MIN) &&
-               table->routes->len < HOST_TABLE_MAX) {
+    } else if (may_take(&host_route) && table->routes->len < HOST_TABLE_MAX) {
         g_array_append_val(table->routes, host_route);
     }
 }

@@ -30,7 +30,7 @@ typedef struct HostTable {
     GArray *own;        /* IpAddr: local addresses, without 127/8 and ::1 */
     GArray *own_ifindex; /* uint32_t, along with @own */
     GArray *broadcasts; /* IpAddr: directed broadcasts */
-    GArray *routes;     /* HostRoute: of IPv4 */
+    GArray *routes;     /* HostRoute */
     /* Interface and metric of the best default route; ifindex 0: none. */
     uint32_t default4_ifindex, default6_ifindex;
     uint32_t default4_metric, default6_metric;
@@ -57,7 +57,8 @@ bool host_table_is_own(const HostTable *table, const IpAddr *addr);
 bool host_table_is_broadcast(const HostTable *table, const IpAddr *addr);
 /**
  * host_table_taker: the route because of which @subnet cannot be used: a
- * connected one, or one of /17 or longer (a short VPN route forbids nothing).
+ * connected one, or one of /17 (IPv6: /48) or longer; a short VPN route forbids
+ * nothing.
  *
  * Returns: (nullable): NULL if @subnet is free.
  */
