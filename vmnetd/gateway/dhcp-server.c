@@ -222,7 +222,8 @@ static void reply_nak(Gateway *gw, const DhcpRequest *req, const char *why)
 static bool has_id(const LeaseEntry *entry, const DhcpRequest *req)
 {
     return entry->lease.client_id_len == req->id_len &&
-           memcmp(entry->lease.client_id, req->id, req->id_len) == 0;
+           (req->id_len == 0 ||
+            memcmp(entry->lease.client_id, req->id, req->id_len) == 0);
 }
 
 /* Who uses @addr, as far as we have seen: NULL, or a neighbour with a port. */

@@ -334,7 +334,7 @@ bool gateway_load(Gateway *gw, const char *text, size_t len, GError **error)
     const char *wrong;
     unsigned i, line = 1;
 
-    if (len > FILE_SIZE_MAX || memchr(text, '\0', len)) {
+    if (len == 0 || len > FILE_SIZE_MAX || memchr(text, '\0', len)) {
         g_set_error(error, file_error_quark(), 0,
                     "line 1: not a lease file of this version");
         return false;
