@@ -46,26 +46,6 @@ const char *mac_format(const MacAddr *mac, char buf[MAC_STRLEN])
     return buf;
 }
 
-IpAddr ip_addr_v4(uint32_t host_order)
-{
-    IpAddr addr;
-
-    memset(&addr, 0, sizeof(addr));
-    addr.family = AF_INET;
-    addr.v4 = host_order;
-    return addr;
-}
-
-IpAddr ip_addr_v6(const struct in6_addr *v6)
-{
-    IpAddr addr;
-
-    memset(&addr, 0, sizeof(addr));
-    addr.family = AF_INET6;
-    addr.v6 = *v6;
-    return addr;
-}
-
 bool ip_addr_equal(const IpAddr *a, const IpAddr *b)
 {
     if (a->family != b->family) {

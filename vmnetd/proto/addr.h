@@ -61,8 +61,17 @@ bool mac_is_zero(const MacAddr *mac);
 bool mac_parse(const char *text, MacAddr *ret_mac);
 const char *mac_format(const MacAddr *mac, char buf[MAC_STRLEN]);
 
-IpAddr ip_addr_v4(uint32_t host_order);
-IpAddr ip_addr_v6(const struct in6_addr *addr);
+/* Inline: they are made for each packet. */
+static inline IpAddr ip_addr_v4(uint32_t host_order)
+{
+    return (IpAddr){ .family = AF_INET, .v4 = host_order };
+}
+
+static inline IpAddr ip_addr_v6(const struct in6_addr *addr)
+{
+    return (IpAddr){ .family = AF_INET6, .v6 = *addr };
+}
+
 bool ip_addr_equal(const IpAddr *a, const IpAddr *b);
 /** ip_addr_hash: for GHashTable; not keyed, use siphash for what guests fill. */
 unsigned ip_addr_hash(const void *addr);

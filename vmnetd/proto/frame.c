@@ -11,6 +11,12 @@ size_t frame_peek(const Frame *frame, size_t offset, void *dst, size_t len)
     size_t done = 0;
     unsigned i;
 
+    /* Headers are nearly always in one piece. */
+    if (frame->n_iov > 0 && offset < frame->iov[0].iov_len &&
+        len <= frame->iov[0].iov_len - offset) {
+        memcpy(dst, (const uint8_t *)frame->iov[0].iov_base + offset, len);
+        return len;
+    }
     for (i = 0; i < frame->n_iov && done < len; i++) {
         const struct iovec *iov = &frame->iov[i];
         size_t piece = iov->iov_len;

@@ -82,8 +82,9 @@ static IpParse ipv4_parse(const Frame *frame, IpPacket *ip)
     ip->ttl = cursor_u8(&c);
     ip->proto = cursor_u8(&c);
     cursor_u16(&c); /* checksum: covered by the sum below */
-    ip->src = ip_addr_v4(cursor_u32(&c));
-    ip->dst = ip_addr_v4(cursor_u32(&c));
+    ip->src.family = ip->dst.family = AF_INET;
+    ip->src.v4 = cursor_u32(&c);
+    ip->dst.v4 = cursor_u32(&c);
 
     header_len = (first & 0xf) * 4;
     if (c.error || first >> 4 != 4 || header_len < IPV4_HEADER_MIN ||
