@@ -60,6 +60,12 @@ int32_t json_utf8_get(const char *text, size_t len, size_t *ret_len);
 /** json_utf8_append: false if @code is not a character. */
 bool json_utf8_append(GString *text, int32_t code);
 
+/**
+ * json_parse_string: a string token, with its quotes, to the string it means.
+ *
+ * Returns: NULL with a text that goes behind "JSON parse error, "
+ */
+JsonValue *json_parse_string(const GString *token, GError **error);
 /** json_number: @text must be a JSON number. */
 JsonValue *json_number(const char *text);
 

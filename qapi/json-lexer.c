@@ -7,9 +7,9 @@
  *
  * Text that begins no token is an error token, whose text ends with the byte
  * that did not fit.  What follows is then skipped up to a byte that cannot be
- * inside a value: one of []{}:, or a control character but tab, or FE or FF, which
- * UTF-8 never contains and which clients send to get into step.  It is looked
- * at again as the beginning of a token.
+ * inside a value: one of []{}:, or a control character but tab, or FE or FF,
+ * which UTF-8 never contains and which clients send to get into step.  It is
+ * looked at again as the beginning of a token.
  *
  * Escapes and UTF-8 inside strings are the parser's business.
  *

@@ -156,90 +156,6 @@ static void close_value(JsonStream *stream)
     put_value(stream, value);
 }
 
-static int32_t hex4(const char *text)
-{
-    int32_t code = 0;
-
-    for (int i = 0; i < 4; i++) {
-        if (!g_ascii_isxdigit(text[i])) {
-            return -1;
-        }
-        code = code << 4 | g_ascii_xdigit_value(text[i]);
-    }
-    return code;
-}
-
-/* "\uXXXX" or a surrogate pair at @text, which ends with a quote. */
-static bool unescape_unicode(JsonStream *stream, const char *text,
-                             size_t *ret_len, GString *ret)
-{
-    int32_t code = hex4(text + 2);
-    size_t len = 6;
-
-    if (code >= 0xD800 && code <= 0xDBFF && text[6] == '\\'
-        && text[7] == 'u') {
-        int32_t low = hex4(text + 8);
-
-        code = low >= 0xDC00 && low <= 0xDFFF
-               ? 0x10000 + ((code & 0x3FF) << 10 | (low & 0x3FF)) : -1;
-        len = low >= 0xDC00 && low <= 0xDFFF ? 12 : 6;
-    }
-    if (!json_utf8_append(ret, code)) {
-        mistake(stream, "JSON parse error, %.*s is not a valid Unicode"
-                " character", (int)len, text);
-        return false;
-    }
-    *ret_len = len;
-    return true;
-}
-
-/* One escape sequence at @text. */
-static bool unescape(JsonStream *stream, const char *text, size_t *ret_len,
-                     GString *ret)
-{
-    static const char from[] = "\"'\\/bfnrt";
-    static const char to[] = "\"'\\/\b\f\n\r\t";
-    const char *at;
-
-    if (text[1] == 'u') {
-        return unescape_unicode(stream, text, ret_len, ret);
-    }
-    at = text[1] != '\0' ? strchr(from, text[1]) : NULL;
-    if (at == NULL) {
-        mistake(stream, "JSON parse error, invalid escape sequence in string");
-        return false;
-    }
-    g_string_append_c(ret, to[at - from]);
-    *ret_len = 2;
-    return true;
-}
-
-/* @token: with its quotes. NULL after mistake(). */
-static JsonValue *parse_string(JsonStream *stream, const GString *token)
-{
-    g_autoptr(GString) text = g_string_sized_new(token->len);
-    const char *end = token->str + token->len - 1;
-    const char *at = token->str + 1;
-    size_t len;
-
-    while (at < end) {
-        if (*at == '\\') {
-            if (!unescape(stream, at, &len, text)) {
-                return NULL;
-            }
-        } else {
-            if (json_utf8_get(at, (size_t)(end - at), &len) < 0) {
-                mistake(stream, "JSON parse error,"
-                        " invalid UTF-8 sequence in string");
-                return NULL;
-            }
-            g_string_append_len(text, at, (gssize)len);
-        }
-        at += len;
-    }
-    return json_string(text->str);
-}
-
 static JsonValue *parse_keyword(JsonStream *stream, const char *text)
 {
     if (strcmp(text, "true") == 0) {
@@ -259,6 +175,7 @@ static JsonValue *parse_keyword(JsonStream *stream, const char *text)
 static void begin_value(JsonStream *stream, JsonToken token,
                         const GString *text)
 {
+    g_autoptr(GError) error = NULL;
     JsonValue *value = NULL;
 
     if (token == JSON_TOKEN_LCURLY) {
@@ -270,7 +187,10 @@ static void begin_value(JsonStream *stream, JsonToken token,
         return;
     }
     if (token == JSON_TOKEN_STRING) {
-        value = parse_string(stream, text);
+        value = json_parse_string(text, &error);
+        if (value == NULL) {
+            mistake(stream, "JSON parse error, %s", error->message);
+        }
     } else if (token == JSON_TOKEN_NUMBER) {
         value = json_number(text->str);
     } else if (token == JSON_TOKEN_KEYWORD) {

@@ -71,7 +71,8 @@ def recoder(kind):
             f'    g_autoptr({kind.name}) obj = NULL;\n\n'
             f'    if (!qapi_decode_{kind.name}(value, input, &obj, error))'
             ' {\n        return false;\n    }\n'
-            f'    *ret = qapi_encode_{kind.name}(obj);\n    return true;\n}}\n\n'
+            f'    *ret = qapi_encode_{kind.name}(obj);\n'
+            '    return true;\n}\n\n'
             f'static const char *const samples_{kind.name}[] = {{\n')
     for value in samples(kind):
         text += c_string(json.dumps(value)) + ',\n'

@@ -78,7 +78,8 @@ class Parser:
             place = self.token.place
             value = self.value()
             if not isinstance(value, Dict):
-                raise SchemaError(place, 'top-level expression must be an object')
+                raise SchemaError(place,
+                                  'top-level expression must be an object')
             if 'include' in value or 'pragma' in value:
                 self.pending(doc)
                 doc = None

@@ -1,23 +1,30 @@
 /*
  * Fuzz target: key=value lines and JSON, into the decoder of every type
  *
- * The first byte chooses the type, Netdev and ExportOptions among them; what
- * a decoder takes, its encoder must give back so that it is taken again.
+ * The first line names the type; Netdev, if there is none of that name.  What a
+ * decoder takes, its encoder must give back so that it is taken again.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "qapi-recode.h"
 
+#include <string.h>
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const QapiRecode *choose(uint8_t number)
+static const QapiRecode *choose(const char *name)
 {
-    size_t n = 0;
+    const QapiRecode *netdev = NULL;
 
-    while (qapi_recode[n].name != NULL) {
-        n++;
+    for (const QapiRecode *type = qapi_recode; type->name != NULL; type++) {
+        if (strcmp(type->name, name) == 0) {
+            return type;
+        }
+        if (strcmp(type->name, "Netdev") == 0) {
+            netdev = type;
+        }
     }
-    return &qapi_recode[number % n];
+    return netdev;
 }
 
 static void check_recode(const QapiRecode *type, const JsonValue *value,
@@ -43,20 +50,22 @@ static void check_recode(const QapiRecode *type, const JsonValue *value,
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    g_autofree char *text = NULL;
+    g_autofree char *name = size > 0 ? g_strndup((const char *)data, size)
+                                     : g_strdup("");
+    char *text = strchr(name, '\n');
     g_autoptr(JsonValue) value = NULL;
     g_autoptr(GError) error = NULL;
     QapiInput input;
 
-    if (size < 1) {
+    if (text == NULL) {
         return 0;
     }
-    text = g_strndup((const char *)data + 1, size - 1);
+    *text++ = '\0';
     value = keyval_parse(text, "type", &input, &error);
     if (value == NULL) {
         g_assert_nonnull(error);
         return 0;
     }
-    check_recode(choose(data[0]), value, input);
+    check_recode(choose(name), value, input);
     return 0;
 }

@@ -3,14 +3,28 @@
 """Runs the generator on every schema here.
 
 NAME.json is refused with the text in NAME.err; without that file it is taken.
+Where there is NAME.rst, that is its manual.
 """
 
 import pathlib
 import subprocess
 import sys
+import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 MAIN = HERE.parent.parent / 'scripts' / 'qapi' / 'main.py'
+
+
+def check_manual(schema):
+    """Returns what is wrong with the manual that is made, or nothing."""
+    expected = schema.with_suffix('.rst')
+    if not expected.exists():
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, MAIN, '-o', folder, schema.name],
+                       cwd=HERE, timeout=20, check=True)
+        made = pathlib.Path(folder, 'qapi-doc.rst').read_text()
+    return None if made == expected.read_text() else 'manual differs'
 
 
 def check(schema):
@@ -27,7 +41,7 @@ def check(schema):
         return f'exit status {run.returncode}'
     if run.stdout:
         return f'printed {run.stdout!r}'
-    return None
+    return check_manual(schema)
 
 
 def main():
