@@ -35,6 +35,7 @@ struct Fixture {
     GMainContext *context;
     Loop *loop;
     Switch *sw;
+    uint32_t mtu_bytes;
     Vm a, b;
 };
 
@@ -55,7 +56,7 @@ static const PortEvents events = { .disconnected = disconnected };
 static void vm_init(Vm *vm, Fixture *f)
 {
     *vm = (Vm) { .f = f, .fd = -1 };
-    vm->port = port_new(f->loop, f->sw, 0, MTU, &events, vm);
+    vm->port = port_new(f->loop, f->sw, 0, f->mtu_bytes, &events, vm);
 }
 
 static void vm_close(Vm *vm)
@@ -91,10 +92,11 @@ static void vm_shrink_send_buffer(Vm *vm)
 static void fixture_set_up(Fixture *f, const void *data)
 {
     SwitchConfig config = {
-        .mtu_bytes = MTU,
+        .mtu_bytes = GPOINTER_TO_UINT(data),
         .gateway_mac = { { 2, 0, 0, 0, 0, 0xff } },
     };
 
+    f->mtu_bytes = config.mtu_bytes;
     f->context = g_main_context_new();
     f->loop = loop_new(f->context, NULL);
     f->sw = switch_new(&config);
@@ -287,6 +289,29 @@ static void test_stream_byte_by_byte(Fixture *f, const void *data)
         run(f);
     }
     g_assert_cmpuint(vm_read_framed(&f->b, buf), ==, FRAME_LEN);
+}
+
+/* Who sends the smallest frames gets no more turns than others. */
+static void test_stream_small_frames_take_turns(Fixture *f, const void *data)
+{
+    enum { N = 3000 };
+    g_autofree uint8_t *wire = g_malloc(N * (HEADER_LEN + 14));
+    size_t len = 0;
+    unsigned i;
+
+    stream_pair(f);
+    for (i = 0; i < N; i++) {
+        len += make_framed(wire + len, 0xff, 0xa, 14, i);
+    }
+    port_disconnect(f->b.port);
+    vm_write(&f->a, wire, len);
+    g_main_context_iteration(f->context, FALSE);
+    g_assert_cmpuint(counters(&f->a)->input_frames, ==, 1 + 256);
+    g_main_context_iteration(f->context, FALSE);
+    g_assert_cmpuint(counters(&f->a)->input_frames, ==, 1 + 512);
+    run(f);
+    g_assert_cmpuint(counters(&f->a)->input_frames, ==, 1 + N);
+    vm_close(&f->b);
 }
 
 static void test_stream_many_at_once(Fixture *f, const void *data)
@@ -657,21 +682,14 @@ static void test_dgram_gone_is_noticed(Fixture *f, const void *data)
     g_assert_null(f->b.reason);
 }
 
-static void check_dgram_stall(Fixture *f, size_t len)
+/* b reads nothing; a sends frames @first to @last. */
+static void push_datagrams(Fixture *f, unsigned first, unsigned last,
+                           size_t len)
 {
-    enum { N = 2000 };
     g_autofree uint8_t *frame = g_malloc(len);
-    unsigned i, n = 0, seq, last = 0;
+    unsigned i;
 
-    vm_connect(&f->a, PORT_KIND_DGRAM, SOCK_SEQPACKET);
-    vm_connect(&f->b, PORT_KIND_DGRAM, SOCK_SEQPACKET);
-    make_frame(frame, 0xa, 0xb, FRAME_LEN, 0);
-    vm_write(&f->b, frame, FRAME_LEN);
-    run(f);
-    g_assert_cmpuint(vm_recv(&f->a, frame, len), ==, FRAME_LEN);
-
-    vm_shrink_send_buffer(&f->b);
-    for (i = 1; i <= N; i++) {
+    for (i = first; i <= last; i++) {
         make_frame(frame, 0xb, 0xa, len, i);
         while (send(f->a.fd, frame, len, 0) < 0) {
             g_assert_cmpint(errno, ==, EAGAIN);
@@ -679,6 +697,28 @@ static void check_dgram_stall(Fixture *f, size_t len)
         }
     }
     run(f);
+}
+
+static void dgram_pair(Fixture *f)
+{
+    uint8_t frame[FRAME_LEN];
+
+    vm_connect(&f->a, PORT_KIND_DGRAM, SOCK_SEQPACKET);
+    vm_connect(&f->b, PORT_KIND_DGRAM, SOCK_SEQPACKET);
+    make_frame(frame, 0xa, 0xb, FRAME_LEN, 0);
+    vm_write(&f->b, frame, FRAME_LEN);
+    run(f);
+    g_assert_cmpuint(vm_recv(&f->a, frame, FRAME_LEN), ==, FRAME_LEN);
+    vm_shrink_send_buffer(&f->b);
+}
+
+static void check_dgram_stall(Fixture *f, size_t len, unsigned n_pushed)
+{
+    g_autofree uint8_t *frame = g_malloc(len);
+    unsigned n = 0, seq, last = 0;
+
+    dgram_pair(f);
+    push_datagrams(f, 1, n_pushed, len);
     g_assert_cmpuint(counters(&f->b)->drops[SWITCH_DROP_FULL], >, 0);
     for (;;) {
         size_t got = vm_recv(&f->b, frame, len);
@@ -696,12 +736,55 @@ static void check_dgram_stall(Fixture *f, size_t len)
         last = seq;
         n++;
     }
-    g_assert_cmpuint(n + counters(&f->b)->drops[SWITCH_DROP_FULL], ==, N);
+    g_assert_cmpuint(n + counters(&f->b)->drops[SWITCH_DROP_FULL], ==,
+                     n_pushed);
 }
 
 static void test_dgram_stalled_reader(Fixture *f, const void *data)
 {
-    check_dgram_stall(f, MTU);
+    check_dgram_stall(f, MTU, 2000);
+}
+
+static void test_dgram_stalled_reader_of_large(Fixture *f, const void *data)
+{
+    check_dgram_stall(f, f->mtu_bytes + 14, 40);
+}
+
+/*
+ * With large frames the kernel says that there is room only when all have been
+ * read: the next frame must not wait for that.
+ */
+static void test_dgram_next_batch_tries(Fixture *f, const void *data)
+{
+    size_t len = f->mtu_bytes + 14;
+    g_autofree uint8_t *frame = g_malloc(len);
+    size_t room;
+    unsigned n;
+
+    dgram_pair(f);
+    push_datagrams(f, 1, 20, len);
+    room = switch_port_room(port_switch_port(f->b.port));
+    g_assert_cmpuint(room, <, len);
+    for (n = 0; n < 2; n++) {
+        g_assert_cmpuint(vm_recv(&f->b, frame, len), ==, len);
+    }
+    push_datagrams(f, 21, 21, FRAME_LEN);
+    g_assert_cmpuint(switch_port_room(port_switch_port(f->b.port)), >, room);
+}
+
+static void test_dgram_timer_tries(Fixture *f, const void *data)
+{
+    size_t len = f->mtu_bytes + 14;
+    g_autofree uint8_t *frame = g_malloc(len);
+    size_t room;
+
+    dgram_pair(f);
+    push_datagrams(f, 1, 6, len);
+    room = switch_port_room(port_switch_port(f->b.port));
+    g_assert_cmpuint(vm_recv(&f->b, frame, len), ==, len);
+    while (switch_port_room(port_switch_port(f->b.port)) <= room) {
+        g_main_context_iteration(f->context, TRUE);
+    }
 }
 
 /* A bound socket at a path of its own. */
@@ -853,9 +936,10 @@ static void test_queue_is_a_ring(void)
     g_assert_null(queue.buf);
 }
 
-#define ADD(path, func)                                                     \
-    g_test_add("/port/" path, Fixture, NULL, fixture_set_up, func,          \
-               fixture_tear_down)
+#define ADD_MTU(path, mtu, func)                                            \
+    g_test_add("/port/" path, Fixture, GUINT_TO_POINTER(mtu),               \
+               fixture_set_up, func, fixture_tear_down)
+#define ADD(path, func) ADD_MTU(path, MTU, func)
 
 int main(int argc, char **argv)
 {
@@ -865,6 +949,7 @@ int main(int argc, char **argv)
     ADD("stream/split-anywhere", test_stream_split_anywhere);
     ADD("stream/byte-by-byte", test_stream_byte_by_byte);
     ADD("stream/many-at-once", test_stream_many_at_once);
+    ADD("stream/small-frames-take-turns", test_stream_small_frames_take_turns);
     ADD("stream/length-0", test_stream_length_0);
     ADD("stream/length-too-long", test_stream_length_too_long);
     ADD("stream/length-huge", test_stream_length_huge);
@@ -881,6 +966,10 @@ int main(int argc, char **argv)
     ADD("dgram/vfkt-is-ignored-once", test_dgram_vfkt_is_ignored_once);
     ADD("dgram/gone-is-noticed", test_dgram_gone_is_noticed);
     ADD("dgram/stalled-reader", test_dgram_stalled_reader);
+    ADD_MTU("dgram/stalled-reader-of-large", 65520,
+            test_dgram_stalled_reader_of_large);
+    ADD_MTU("dgram/next-batch-tries", 65520, test_dgram_next_batch_tries);
+    ADD_MTU("dgram/timer-tries", 65520, test_dgram_timer_tries);
     ADD("dgram/connects-back", test_dgram_connects_back);
     ADD("end/may-free-port", test_end_may_free_port);
     ADD("end/is-noticed-by-sender", test_end_is_noticed_by_sender);

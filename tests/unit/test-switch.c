@@ -595,7 +595,6 @@ static void test_wait_expires(Fixture *f, const void *data)
 {
     Frame frames[N_OFFERED];
     TestFrame bytes[N_OFFERED];
-    unsigned i;
 
     introduce(f);
     f->fakes[1].room = 4;
@@ -605,6 +604,7 @@ static void test_wait_expires(Fixture *f, const void *data)
     g_assert_cmpuint(switch_input(f->fakes[0].port, f->fakes[0].pending, 6,
                                   f->now_ms), ==, 6);
     g_assert_cmpuint(drops(f, 1, SWITCH_DROP_FULL), ==, 5);
+    f->fakes[0].n_pending = 0;
 
     /* Nobody waits for it now: not even who has not yet. */
     offer(f, 2, 1, frames, bytes, N_OFFERED);
@@ -613,12 +613,27 @@ static void test_wait_expires(Fixture *f, const void *data)
 
     /* Until it has room. */
     switch_port_has_room(f->fakes[1].port, f->now_ms);
-    g_assert_cmpuint(f->fakes[0].n_resumes, ==, 0);
     offer(f, 2, 1, frames, bytes, N_OFFERED);
     g_assert_cmpuint(f->fakes[2].n_pending, ==, N_OFFERED);
-    for (i = 0; i < 2; i++) {
-        switch_park_expire(f->fakes[2].port);
-    }
+}
+
+/* Its answers are dropped, and others may still wait. */
+static void test_gateway_does_not_wait(Fixture *f, const void *data)
+{
+    Frame frames[N_OFFERED];
+    TestFrame bytes[N_OFFERED];
+
+    introduce(f);
+    f->fakes[1].room = 0;
+    switch_port_wait(f->fakes[1].port, f->fakes[GATEWAY].port);
+    g_assert_cmpuint(input(f, GATEWAY, mac_of(1), gateway_mac, 60), ==, 1);
+    g_assert_cmpuint(drops(f, 1, SWITCH_DROP_FULL), ==, 1);
+    switch_park_expire(f->fakes[GATEWAY].port);
+    offer(f, 0, 1, frames, bytes, N_OFFERED);
+    g_assert_cmpuint(f->fakes[0].n_pending, ==, N_OFFERED);
+    switch_port_has_room(f->fakes[1].port, f->now_ms);
+    g_assert_cmpuint(f->fakes[GATEWAY].n_resumes, ==, 1);
+    g_assert_cmpuint(f->fakes[0].n_resumes, ==, 1);
 }
 
 static void test_waiters_are_served_in_turn(Fixture *f, const void *data)
@@ -775,6 +790,7 @@ int main(int argc, char **argv)
     ADD("port/ids-are-not-used-again", test_ids_are_not_used_again);
     ADD("park/full-receiver-parks", test_full_receiver_parks);
     ADD("park/wait-expires", test_wait_expires);
+    ADD("park/gateway-does-not-wait", test_gateway_does_not_wait);
     ADD("park/waiters-are-served-in-turn", test_waiters_are_served_in_turn);
     ADD("park/floods-do-not-wait", test_floods_do_not_wait);
     ADD("park/who-cannot-resume", test_who_cannot_resume_does_not_wait);

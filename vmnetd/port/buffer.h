@@ -17,6 +17,7 @@
 #include <sys/uio.h>
 
 #include "limits.h"
+#include "proto/frame.h"
 
 /** Bytes of every buffer. */
 #define PORT_BUFFER_LEN LIMIT_PORT_READ_BYTES
@@ -38,6 +39,15 @@ typedef struct PortQueue {
 static inline size_t port_queue_room(const PortQueue *queue)
 {
     return PORT_BUFFER_LEN - queue->len;
+}
+
+/**
+ * port_queue_frame_room: bytes of frames for which there is room, each with
+ * four bytes of length, in the worst case, that all are of the shortest.
+ */
+static inline size_t port_queue_frame_room(const PortQueue *queue)
+{
+    return port_queue_room(queue) / (FRAME_LEN_MIN + 4) * FRAME_LEN_MIN;
 }
 
 /** port_queue_append: @len must not be above port_queue_room(). */

@@ -325,7 +325,7 @@ static size_t dgram_room(void *opaque)
 {
     DgramLink *link = opaque;
 
-    return port_queue_room(&link->out);
+    return port_queue_frame_room(&link->out);
 }
 
 /* Hand over what was received. */

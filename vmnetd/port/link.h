@@ -31,7 +31,10 @@ typedef struct PortLinkDriver {
     unsigned (*send)(void *link, const Frame *frames, unsigned n,
                      int64_t now_ms);
     size_t (*room)(void *link);
-    /* What port_link_input() did not take may be offered again. */
+    /*
+     * What port_link_input() did not take may be offered again, or the turn
+     * has come that port_link_yield() asked for.
+     */
     void (*resume)(void *link, int64_t now_ms);
 } PortLinkDriver;
 
@@ -53,6 +56,11 @@ void port_link_up(Port *port);
  */
 unsigned port_link_input(Port *port, Frame *frames, unsigned n,
                          int64_t now_ms);
+/**
+ * port_link_yield: the link has more frames, but others are to have their turn
+ * first.  Until then it counts as parked.
+ */
+void port_link_yield(Port *port);
 /** port_link_is_parked: resume() is to come. */
 bool port_link_is_parked(const Port *port);
 /** port_link_has_room: the queue has drained to half.  Not from send(). */

@@ -35,7 +35,8 @@ static const PortKindInfo kinds[PORT_KIND__MAX] = {
  * Port:
  * @driver, @link: NULL while no VMM is connected
  * @kind: of the link, or of the last one
- * @is_parked: the switch did not take all; @park_timer is armed
+ * @is_parked: the switch did not take all, or the link yields; @park_timer
+ *     is armed
  * @owes_room: @later_timer is due to say that there is room
  * @has_failed: @later_timer is due to close the link; @reason is why, NULL for
  *     an orderly end
@@ -289,6 +290,13 @@ bool port_link_is_parked(const Port *port)
 void port_link_has_room(Port *port, int64_t now_ms)
 {
     switch_port_has_room(port->switch_port, now_ms);
+}
+
+void port_link_yield(Port *port)
+{
+    /* Due in the next turn of the loop, not in this one. */
+    port->is_parked = true;
+    loop_timer_arm_ns(port->park_timer, loop_now_ns());
 }
 
 void port_link_has_room_later(Port *port)

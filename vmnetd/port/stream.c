@@ -53,6 +53,12 @@ typedef struct StreamLink {
     bool owes_room;
 } StreamLink;
 
+/*
+ * Batches of one turn.  A buffer of large frames is less than that; one of the
+ * smallest would be 4,000, and whoever sends them would have all of our time.
+ */
+#define STREAM_TURN_BATCHES 4
+
 static const uint8_t padding[FRAME_LEN_MIN];
 
 static void update_watch(StreamLink *link)
@@ -250,44 +256,51 @@ static size_t stream_room(void *opaque)
 {
     StreamLink *link = opaque;
 
-    return port_queue_room(&link->out);
+    return port_queue_frame_room(&link->out);
 }
 
-/* Hand over the whole frames that were read, until the port is parked. */
-static void input_frames(StreamLink *link, int64_t now_ms)
+/* Hand over one batch. Returns: whether there may be another. */
+static bool input_batch(StreamLink *link, int64_t now_ms)
 {
     struct iovec iov[FRAME_BATCH_MAX];
     Frame frames[FRAME_BATCH_MAX];
-    unsigned i, taken;
+    Framing framing = framing_parse(link->in + link->in_start,
+                                    link->in_end - link->in_start,
+                                    iov, FRAME_BATCH_MAX);
+    unsigned i, taken = 0;
 
-    for (;;) {
-        Framing framing = framing_parse(link->in + link->in_start,
-                                        link->in_end - link->in_start,
-                                        iov, FRAME_BATCH_MAX);
+    for (i = 0; i < framing.n_frames; i++) {
+        frame_init(&frames[i], &iov[i], 1);
+    }
+    if (framing.n_frames) {
+        taken = port_link_input(link->port, frames, framing.n_frames, now_ms);
+    }
+    for (i = 0; i < taken; i++) {
+        link->in_start += FRAMING_HEADER_LEN + iov[i].iov_len;
+    }
+    if (taken < framing.n_frames) {
+        return false;
+    }
+    if (framing.has_bad_len) {
+        port_link_fail(link->port, "the VMM sent a frame length of "
+                       "%" G_GUINT32_FORMAT ", not 1 to %d",
+                       framing.bad_len, FRAME_LEN_MAX);
+        return false;
+    }
+    return framing.n_frames == FRAME_BATCH_MAX;
+}
 
-        if (framing.n_frames) {
-            for (i = 0; i < framing.n_frames; i++) {
-                frame_init(&frames[i], &iov[i], 1);
-            }
-            taken = port_link_input(link->port, frames, framing.n_frames,
-                                    now_ms);
-            for (i = 0; i < taken; i++) {
-                link->in_start += FRAMING_HEADER_LEN + iov[i].iov_len;
-            }
-            if (taken < framing.n_frames) {
-                return;
-            }
-        }
-        if (framing.has_bad_len) {
-            port_link_fail(link->port, "the VMM sent a frame length of "
-                           "%" G_GUINT32_FORMAT ", not 1 to %d",
-                           framing.bad_len, FRAME_LEN_MAX);
-            return;
-        }
-        if (framing.n_frames < FRAME_BATCH_MAX) {
+/* Hand over what was read, until the port is parked or the turn is over. */
+static void input_frames(StreamLink *link, int64_t now_ms)
+{
+    unsigned n;
+
+    for (n = 0; n < STREAM_TURN_BATCHES; n++) {
+        if (!input_batch(link, now_ms)) {
             return;
         }
     }
+    port_link_yield(link->port);
 }
 
 /* Keep what is left over where the rest of it will fit behind it. */

@@ -199,6 +199,12 @@ static unsigned output(SwitchPort *dst, const Frame *frames, unsigned n,
     return taken;
 }
 
+/* The gateway does not: NAT has asked for room, and the rest is small. */
+static bool can_wait(const SwitchPort *src)
+{
+    return src->ops->resume && !(src->flags & SWITCH_PORT_GATEWAY);
+}
+
 /* Returns: how many were dealt with; fewer than @n: @src waits for @dst. */
 static unsigned send_run(SwitchPort *src, SwitchPort *dst,
                          const Frame *frames, unsigned n, int64_t now_ms)
@@ -208,7 +214,7 @@ static unsigned send_run(SwitchPort *src, SwitchPort *dst,
     if (taken == n) {
         return n;
     }
-    if (src->ops->resume && !dst->overrun) {
+    if (can_wait(src) && !dst->overrun) {
         src->parked_at = dst;
         switch_port_wait(dst, src);
         return taken;
@@ -296,6 +302,7 @@ unsigned switch_input(SwitchPort *src, Frame *frames, unsigned n,
     Verdict verdict = { 0 };
     unsigned first = 0, i, done;
 
+    src->parked_at = NULL;
     for (i = 0; i < n; i++) {
         Verdict next;
 

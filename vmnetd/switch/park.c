@@ -7,7 +7,8 @@
  *
  * A waiter is on the list of the port that it waits for, once.  Sources that
  * switch_input() has stopped wait for one port, parked_at; NAT, which looks at
- * room() before it reads a socket, may wait for many.
+ * room() before it reads a socket, may wait for many.  Who has stopped waiting
+ * stays on the list, and is resumed once for nothing.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -34,9 +35,6 @@ static void resume_waiters(SwitchPort *dst, int64_t now_ms)
     while (n-- && dst->waiters->len) {
         SwitchPort *src = g_ptr_array_steal_index(dst->waiters, 0);
 
-        if (src->parked_at == dst) {
-            src->parked_at = NULL;
-        }
         if (src->ops->resume) {
             src->ops->resume(src->opaque, dst, now_ms);
         }
@@ -55,7 +53,6 @@ void switch_park_expire(SwitchPort *src)
 
     if (dst) {
         src->parked_at = NULL;
-        g_ptr_array_remove(dst->waiters, src);
         dst->overrun = true;
     }
 }
@@ -76,6 +73,9 @@ void switch_port_unpark(SwitchPort *dst, int64_t now_ms)
         SwitchPort *other = g_ptr_array_index(sw->ports, i);
 
         g_ptr_array_remove(other->waiters, dst);
+        if (other->parked_at == dst) {
+            other->parked_at = NULL;
+        }
     }
     /* Nobody sends to it any more: each waiter is resumed once. */
     resume_waiters(dst, now_ms);

@@ -17,7 +17,9 @@
  * read more, and offers it again from its resume().  The source bounds the
  * wait itself (PARK_NS_MAX): on expiry it calls switch_park_expire(), after
  * which frames to that receiver are dropped and counted until it has room.
- * Flooded frames never wait: a full port misses its copy.
+ * Flooded frames never wait: a full port misses its copy.  Nor do frames of
+ * the gateway: NAT looks at switch_port_room() before it reads a socket, and
+ * switch_port_wait()s.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
