@@ -181,6 +181,10 @@ static void fixture_tear_down(Fixture *f, const void *data)
     unsigned i;
 
     for (i = 0; i < N_FAKES; i++) {
+        /* What was pending has gone with the test's stack. */
+        f->fakes[i].offers_again = false;
+    }
+    for (i = 0; i < N_FAKES; i++) {
         if (f->fakes[i].port) {
             switch_port_remove(f->fakes[i].port, f->now_ms);
         }
