@@ -291,7 +291,9 @@ static inline void net_guest_tcp_send(NetGuest *g, uint8_t flags,
     /* NAT takes its word, not the segment's checksum: it is filled in. */
     n = tcp_headers_build(buf, &headers, &tcp, len, csum_add(0, payload, len),
                           false);
-    memcpy(buf + n, payload, len);
+    if (len > 0) {
+        memcpy(buf + n, payload, len);
+    }
     net_guest_send(g, buf, n + len);
     g->seq += len + !!(flags & TCP_SYN) + !!(flags & TCP_FIN);
 }
