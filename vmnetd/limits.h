@@ -13,6 +13,12 @@
 #define LIMIT_NETDEVS 1024
 /* FDB entries per guest port: a guest that bridges containers of its own. */
 #define LIMIT_FDB_PER_PORT 1024
+/*
+ * Frames of a port that go to all others (groups, unknown addresses): at once,
+ * and per second.  A copy costs each of them; mDNS, ARP and a video stream fit.
+ */
+#define LIMIT_FLOOD_BURST 1024
+#define LIMIT_FLOOD_PER_SECOND 4096
 /* Addresses remembered per port by ARP and ND. */
 #define LIMIT_NEIGHBOURS_PER_PORT 256
 /* Addresses of a network that the gateway asks for at one time. */

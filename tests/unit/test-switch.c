@@ -5,6 +5,9 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include <limits.h>
+
+#include "limits.h"
 #include "switch/fdb.h"
 #include "switch/switch.h"
 
@@ -668,6 +671,53 @@ static void test_floods_do_not_wait(Fixture *f, const void *data)
     g_assert_cmpuint(drops(f, 1, SWITCH_DROP_FULL), ==, 1);
 }
 
+/* Frames that @from may flood now, one after another. */
+static unsigned flood_until_refused(Fixture *f, unsigned from, MacAddr src)
+{
+    uint64_t before = drops(f, from, SWITCH_DROP_LIMIT);
+    unsigned n = 0;
+
+    for (;;) {
+        input(f, from, broadcast, src, 60);
+        if (drops(f, from, SWITCH_DROP_LIMIT) > before) {
+            return n;
+        }
+        n++;
+        g_assert_cmpuint(n, <=, 10 * LIMIT_FLOOD_BURST);
+    }
+}
+
+static void test_floods_are_limited(Fixture *f, const void *data)
+{
+    unsigned i;
+
+    for (i = 0; i < N_FAKES; i++) {
+        f->fakes[i].room = UINT_MAX;
+    }
+    introduce(f);
+    g_assert_cmpuint(flood_until_refused(f, 0, mac_of(0)), ==,
+                     LIMIT_FLOOD_BURST);
+    g_assert_cmpuint(f->fakes[1].n_frames, ==, LIMIT_FLOOD_BURST);
+    f->now_ms += 100;
+    g_assert_cmpuint(flood_until_refused(f, 0, mac_of(0)), ==,
+                     LIMIT_FLOOD_PER_SECOND / 10);
+    f->now_ms += INT32_MAX;
+    g_assert_cmpuint(flood_until_refused(f, 0, mac_of(0)), ==,
+                     LIMIT_FLOOD_BURST);
+
+    /* Others may, the gateway always, and what is known is not flooded. */
+    reset(f);
+    input(f, 1, broadcast, mac_of(1), 60);
+    g_assert_cmphex(receivers(f), ==, 0xd);
+    introduce(f);
+    input(f, 0, mac_of(1), mac_of(0), 60);
+    g_assert_cmphex(receivers(f), ==, 0x2);
+    for (i = 0; i < 2 * LIMIT_FLOOD_BURST; i++) {
+        input(f, GATEWAY, broadcast, gateway_mac, 60);
+    }
+    g_assert_cmpuint(f->fakes[0].n_frames, ==, 2 * LIMIT_FLOOD_BURST);
+}
+
 static void test_who_cannot_resume_does_not_wait(Fixture *f, const void *data)
 {
     SwitchPort *port = switch_port_add(f->sw, &fake_ops_impatient, NULL, 0, 1);
@@ -797,6 +847,7 @@ int main(int argc, char **argv)
     ADD("park/gateway-does-not-wait", test_gateway_does_not_wait);
     ADD("park/waiters-are-served-in-turn", test_waiters_are_served_in_turn);
     ADD("park/floods-do-not-wait", test_floods_do_not_wait);
+    ADD("drop/floods-are-limited", test_floods_are_limited);
     ADD("park/who-cannot-resume", test_who_cannot_resume_does_not_wait);
     ADD("park/receiver-goes", test_receiver_goes_while_waited_for);
     ADD("park/waiter-goes", test_waiter_goes);

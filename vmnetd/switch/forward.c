@@ -13,6 +13,9 @@
  * Counting happens when a run is dealt with: a frame that its source has to
  * offer again is not counted twice.
  *
+ * A flooded frame costs every guest of the network: who floods has a bucket of
+ * them, which fills with time.
+ *
  * Flushing may re-enter switch_input() (the gateway answers from its flush).
  * The inner call then flushes what it has touched, except a port whose flush()
  * is running, which the outer one does again.
@@ -21,6 +24,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include "limits.h"
 #include "proto/eth.h"
 #include "switch/switch-internal.h"
 
@@ -223,12 +227,40 @@ static unsigned send_run(SwitchPort *src, SwitchPort *dst,
     return n;
 }
 
+/* Returns: how many of @n frames @src may flood; they are charged to it. */
+static unsigned take_flood(SwitchPort *src, unsigned n, int64_t now_ms)
+{
+    int64_t allowed;
+
+    if (src->flags & SWITCH_PORT_GATEWAY) {
+        return n;
+    }
+    if (now_ms > src->flood_ms) {
+        int64_t elapsed_ms = MIN(now_ms - src->flood_ms, 60 * 1000);
+
+        src->flood_left = MIN(src->flood_left +
+                              elapsed_ms * LIMIT_FLOOD_PER_SECOND,
+                              LIMIT_FLOOD_BURST * INT64_C(1000));
+        src->flood_ms = now_ms;
+    }
+    allowed = MIN(n, src->flood_left / 1000);
+    src->flood_left -= allowed * 1000;
+    return allowed;
+}
+
 static void flood_run(SwitchPort *src, Action action, const Frame *frames,
                       unsigned n, int64_t now_ms)
 {
     GPtrArray *ports = src->sw->ports;
-    unsigned i;
+    unsigned i, allowed = take_flood(src, n, now_ms);
 
+    if (allowed < n) {
+        port_counter_add(&src->counters.drops[SWITCH_DROP_LIMIT], n - allowed);
+        n = allowed;
+    }
+    if (n == 0) {
+        return;
+    }
     for (i = 0; i < ports->len; i++) {
         SwitchPort *dst = g_ptr_array_index(ports, i);
         unsigned taken;

@@ -15,6 +15,7 @@
  * @waiters: ports that are resumed when this one has room, in order
  * @parked_at: the full port at which switch_input() stopped; NULL: none
  * @overrun: a wait for it expired: until it has room nobody waits for it
+ * @flood_left, @flood_ms: thousandths of frames that it may flood, as of then
  * @touched, @next_touched: was sent to, is to be flushed
  * @in_flush: its flush() runs
  */
@@ -30,6 +31,8 @@ struct SwitchPort {
     GPtrArray *waiters;
     SwitchPort *parked_at;
     bool overrun;
+
+    int64_t flood_left, flood_ms;
 
     bool touched, in_flush;
     SwitchPort *next_touched;

@@ -7,6 +7,7 @@
  */
 #include <sys/random.h>
 
+#include "limits.h"
 #include "switch/switch-internal.h"
 
 #define DEFAULT_AGEING_MS (300 * 1000)
@@ -82,6 +83,7 @@ SwitchPort *switch_port_add(Switch *sw, const PortOps *ops, void *opaque,
     port->flags = flags;
     port->connected = true;
     port->waiters = g_ptr_array_new();
+    port->flood_left = LIMIT_FLOOD_BURST * INT64_C(1000);
     fdb_port_init(&port->fdb, ++sw->last_id, fdb_quota);
     g_ptr_array_add(sw->ports, port);
     if (flags & SWITCH_PORT_GATEWAY) {
