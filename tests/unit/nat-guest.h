@@ -48,6 +48,8 @@ typedef struct Guest {
     size_t room;
     bool neighbour_known;
     GQueue got;             /* of GuestFrame */
+    bool hold_frames;
+    GPtrArray *held;        /* frames of this batch, if hold_frames */
     unsigned n_output_calls;
     IpAddr source;          /* what route() tells to send from */
     const char *state;      /* of the flow that changed last */
@@ -195,6 +197,8 @@ static inline Guest *guest_new(const GuestPath *path)
     };
 
     g->family = path->family;
+    g->hold_frames = path->hold_frames;
+    g->held = g_ptr_array_new_with_free_func(g_free);
     g->context = g_main_context_new();
     g->loop = loop_new(g->context, NULL);
     g_assert_nonnull(g->loop);
@@ -223,6 +227,7 @@ static inline void guest_free(Guest *g)
     loop_free(g->loop);
     g_main_context_unref(g->context);
     g_queue_clear_full(&g->got, (GDestroyNotify)guest_frame_free);
+    g_ptr_array_unref(g->held);
     g_free(g);
 }
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Guest, guest_free)
@@ -235,10 +240,13 @@ static inline IpHeaders guest_headers(const Guest *g)
     };
 }
 
-/* A whole frame goes in; nat_flush() is the caller's. */
-static inline NatVerdict guest_input(Guest *g, uint8_t *data, size_t len)
+/*
+ * A whole frame goes in; nat_flush() is the caller's.  Its memory is gone when
+ * nat_input() returns, unless frames are held until the flush.
+ */
+static inline NatVerdict guest_input(Guest *g, const uint8_t *data, size_t len)
 {
-    struct iovec iov = { data, len };
+    struct iovec iov = { g_memdup2(data, len), len };
     unsigned before = g->n_output_calls;
     Frame frame;
     IpPacket ip;
@@ -249,12 +257,18 @@ static inline NatVerdict guest_input(Guest *g, uint8_t *data, size_t len)
     g_assert_cmpint(ip_packet_parse(&frame, &ip), ==, IP_PARSE_OK);
     verdict = nat_input(g->nat, &frame, &ip, g->now_ms);
     g_assert_cmpuint(g->n_output_calls, ==, before);
+    if (g->hold_frames) {
+        g_ptr_array_add(g->held, iov.iov_base);
+    } else {
+        g_free(iov.iov_base);
+    }
     return verdict;
 }
 
 static inline void guest_flush(Guest *g)
 {
     nat_flush(g->nat, g->now_ms);
+    g_ptr_array_set_size(g->held, 0);
 }
 
 /* Run the loop until something has happened; fails after GUEST_WAIT_S. */
