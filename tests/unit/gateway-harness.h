@@ -29,10 +29,12 @@ typedef struct HarnessFrame {
     EthHeader eth;
 } HarnessFrame;
 
+/** HarnessEvent: @was_found: gateway_lease_find() had it when it came. */
 typedef struct HarnessEvent {
     GatewayEventType type;
     Lease lease;
     const char *detail;
+    bool was_found;
 } HarnessEvent;
 
 typedef struct Harness {
@@ -91,8 +93,14 @@ static inline void harness_output(void *opaque, Frame *frames, unsigned n,
 static inline void harness_event(void *opaque, const GatewayEvent *event)
 {
     Harness *h = opaque;
-    HarnessEvent e = { event->type, *event->lease, event->detail };
+    HarnessEvent e = { event->type, *event->lease, event->detail, false };
+    char addr[IP_STRLEN];
+    Lease lease;
 
+    e.was_found = gateway_lease_find(h->gw,
+                                     ip_addr_format(&e.lease.addr, addr),
+                                     &lease) &&
+                  mac_equal(&lease.mac, &e.lease.mac);
     g_array_append_val(h->events, e);
 }
 

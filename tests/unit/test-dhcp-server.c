@@ -585,6 +585,8 @@ static void test_client_that_changes_its_id_keeps_its_address(void)
     /* The next boot's firmware has no name; the guest keeps its. */
     harness_lease(h, (HarnessDhcp) { .guest = 1 });
     g_assert_true(gateway_lease_find(h->gw, "WEB", &(Lease) { 0 }));
+    g_assert_true(gateway_lease_find(h->gw, "web.vmnet.internal.",
+                                     &(Lease) { 0 }));
 }
 
 static void test_clones_get_addresses_of_their_own_and_an_event(void)
@@ -677,6 +679,52 @@ static void test_reservation_made_late_moves_its_guest(void)
     g_assert_cmphex(harness_lease(h, (HarnessDhcp) { .guest = 9 }), ==,
                     NET(200));
     g_assert_cmpint(state_of(h, addr), ==, LEASE__MAX);
+}
+
+/* Events */
+
+static void test_events_come_when_the_leases_say_so_already(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    uint32_t addr = harness_lease(h, (HarnessDhcp) { .guest = 1, .id = "me" });
+    Dhcp4Message reply;
+
+    g_assert_true(harness_event_at(h, 0)->was_found);
+    harness_dhcp(h, (HarnessDhcp) { .guest = 1, .type = DHCP4_RELEASE,
+                 .ciaddr = addr, .ip_src = addr, .server_id = GATEWAY4 },
+                 &reply);
+    g_assert_cmpint(harness_event_at(h, 0)->type, ==, GATEWAY_LEASE_REMOVED);
+    g_assert_false(harness_event_at(h, 0)->was_found);
+    g_assert_cmpuint(harness_event_at(h, 0)->lease.port, ==, 1);
+
+    harness_lease(h, (HarnessDhcp) { .guest = 1, .id = "me" });
+    gateway_port_gone(h->gw, 1, h->now_ms);
+    harness_dhcp(h, (HarnessDhcp) { .guest = 2, .type = DHCP4_DISCOVER,
+                 .id = "me" }, &reply);
+    g_assert_cmpint(harness_event_at(h, 0)->type, ==, GATEWAY_LEASE_REMOVED);
+    g_assert_false(harness_event_at(h, 0)->was_found);
+
+    harness_lease(h, (HarnessDhcp) { .guest = 2, .id = "me" });
+    harness_run(h, 3600 * 1000);
+    g_assert_cmpint(harness_event_at(h, 0)->type, ==, GATEWAY_LEASE_REMOVED);
+    g_assert_false(harness_event_at(h, 0)->was_found);
+}
+
+static void test_guest_that_comes_back_on_another_port_is_an_event(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    uint32_t addr = harness_lease(h, (HarnessDhcp) { .guest = 1 });
+
+    harness_lease(h, (HarnessDhcp) { .guest = 1 });
+    g_assert_cmpuint(h->events->len, ==, 0); /* renewed */
+    harness_lease(h, (HarnessDhcp) { .guest = 1, .port = 5 });
+    g_assert_cmpuint(count_events(h, GATEWAY_LEASE_ADDED), ==, 1);
+    g_assert_cmpuint(harness_event_at(h, 0)->lease.port, ==, 5);
+    /* By its packets, when it does not ask: as after a restart of ours. */
+    gateway_port_gone(h->gw, 5, h->now_ms);
+    harness_arp(h, 1, ARP_REQUEST, addr, GATEWAY4);
+    g_assert_cmpuint(count_events(h, GATEWAY_LEASE_ADDED), ==, 1);
+    g_assert_cmpuint(harness_event_at(h, 0)->lease.port, ==, 1);
 }
 
 /* Expiry */
@@ -1009,6 +1057,8 @@ int main(int argc, char **argv)
     T(client_id_moves_once_on_the_same_port);
     T(reserved_address_is_for_its_mac_only);
     T(reservation_made_late_moves_its_guest);
+    T(events_come_when_the_leases_say_so_already);
+    T(guest_that_comes_back_on_another_port_is_an_event);
     T(lease_expires_with_an_event_and_is_kept);
     T(expired_lease_goes_to_another_when_nothing_is_fresh);
     T(expired_lease_is_not_taken_while_its_mac_uses_it);

@@ -135,6 +135,30 @@ static void test_answer_ends_the_question(void)
     g_assert_cmpuint(h->out->len, ==, 0);
 }
 
+static unsigned n_deadlines;
+
+static void count_deadline(void *opaque, int64_t deadline_ms)
+{
+    n_deadlines++;
+}
+
+static void test_question_from_outside_a_batch_tells_its_deadline(void)
+{
+    GatewayConfig config = harness_config();
+    g_autoptr(Harness) h = harness_new_shared();
+    IpAddr addr = V4(9);
+    MacAddr mac;
+
+    g_clear_pointer(&h->gw, gateway_free);
+    h->ops.deadline = count_deadline;
+    h->gw = gateway_new(&config, &h->ops, h);
+    harness_run(h, 60000);
+    n_deadlines = 0;
+    gateway_neighbour(h->gw, &addr, h->now_ms, &mac, NULL);
+    g_assert_cmpuint(n_deadlines, ==, 1);
+    g_assert_cmpint(gateway_deadline(h->gw), ==, h->now_ms + 1000);
+}
+
 static void test_silent_neighbour_is_checked_when_in_demand(void)
 {
     g_autoptr(Harness) h = harness_new_shared();
@@ -359,28 +383,77 @@ static void test_foreign_ipv6_source_is_dropped_and_counted(void)
 static void test_address_of_another_guest_is_foreign(void)
 {
     g_autoptr(Harness) h = harness_new_shared();
+    MacAddr holder = harness_mac(1);
     IpAddr to = harness_ip6(outside4);
+    unsigned i;
 
     harness_udp(h, 1, V4(9), to, 1000, 2000, "x", 1);
     g_assert_cmpuint(h->n_routed, ==, 1);
+    h->now_ms += 100000;
     harness_udp(h, 2, V4(9), to, 1000, 2000, "x", 1);
     g_assert_cmpuint(h->n_routed, ==, 0);
     g_assert_cmpuint(h->drops[SWITCH_DROP_FOREIGN_SOURCE], ==, 1);
-    /* The first has been silent long enough to have gone. */
-    h->now_ms += 10001;
-    harness_udp(h, 2, V4(9), to, 1000, 2000, "x", 1);
-    g_assert_cmpuint(h->n_routed, ==, 1);
+    /* Its holder is asked, and answers. */
+    g_assert_cmphex(harness_out_arp(h, 0).tpa, ==, NET(9));
+    g_assert_true(mac_equal(&harness_out(h, 0)->eth.dst, &holder));
+    h->now_ms++;
+    harness_arp(h, 1, ARP_REPLY, NET(9), GATEWAY4);
+    for (i = 0; i < 10; i++) {
+        h->now_ms += 600;
+        harness_arp(h, 2, ARP_REQUEST, NET(9), NET(9));
+        g_assert_cmpuint(h->drops[SWITCH_DROP_FOREIGN_SOURCE], ==, 1);
+        g_assert_cmpuint(h->out->len, ==, 0);
+    }
 }
 
-static void test_announced_address_moves_at_once(void)
+static void test_address_of_a_silent_guest_can_be_taken_over(void)
 {
     g_autoptr(Harness) h = harness_new_shared();
     IpAddr to = harness_ip6(outside4);
 
     harness_udp(h, 1, V4(9), to, 1000, 2000, "x", 1);
     harness_arp(h, 2, ARP_REQUEST, NET(9), NET(9));
+    g_assert_cmpuint(h->drops[SWITCH_DROP_FOREIGN_SOURCE], ==, 1);
+    h->now_ms += 1000; /* who takes it over tries again */
+    harness_arp(h, 2, ARP_REQUEST, NET(9), GATEWAY4);
+    g_assert_cmpuint(h->drops[SWITCH_DROP_FOREIGN_SOURCE], ==, 0);
     harness_udp(h, 2, V4(9), to, 1000, 2000, "x", 1);
     g_assert_cmpuint(h->n_routed, ==, 1);
+}
+
+static void test_address_moves_at_once_behind_its_port_or_with_its_mac(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    IpHeaders headers = harness_headers(h, 2, V4(9), harness_ip6(outside4));
+    uint8_t buf[100];
+    size_t len = udp_build(buf, sizeof(buf), &headers, 1, 2, "x", 1);
+
+    harness_udp(h, 1, V4(9), harness_ip6(outside4), 1000, 2000, "x", 1);
+    harness_send(h, 1, buf, len);
+    g_assert_cmpuint(h->n_routed, ==, 1);
+    harness_send(h, 3, buf, len);
+    g_assert_cmpuint(h->n_routed, ==, 1);
+}
+
+static void test_ipv6_address_of_a_guest_that_is_there_does_not_move(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    IpAddr addr = harness_ip6("fd00:1:2:3::77");
+    IpHeaders headers = harness_headers(h, 2, addr,
+                                        harness_ip6("fd00:1:2:3::1"));
+    uint8_t buf[NDP_NEIGHBOUR_FRAME_LEN];
+    size_t len = ndp_na_build(buf, &headers, &addr.v6, NDP_NA_OVERRIDE);
+
+    send_ns(h, 1, "fd00:1:2:3::77", "fd00:1:2:3::1");
+    h->now_ms += 100000;
+    harness_send(h, 2, buf, len);
+    g_assert_cmpuint(h->drops[SWITCH_DROP_FOREIGN_SOURCE], ==, 1);
+    g_assert_cmpint(harness_out_ndp(h, 0).type, ==, ND_NEIGHBOR_SOLICIT);
+    h->now_ms++;
+    send_ns(h, 1, "fd00:1:2:3::77", "fd00:1:2:3::1");
+    h->now_ms += 1000;
+    harness_send(h, 2, buf, len);
+    g_assert_cmpuint(h->drops[SWITCH_DROP_FOREIGN_SOURCE], ==, 1);
 }
 
 static void test_leased_address_does_not_move(void)
@@ -861,6 +934,7 @@ int main(int argc, char **argv)
     T(short_arp_is_malformed);
     T(unknown_neighbour_is_asked_for_three_times);
     T(answer_ends_the_question);
+    T(question_from_outside_a_batch_tells_its_deadline);
     T(silent_neighbour_is_checked_when_in_demand);
     T(pending_questions_are_bounded);
     T(address_outside_the_network_is_not_asked_for);
@@ -874,7 +948,9 @@ int main(int argc, char **argv)
     T(foreign_source_is_dropped_and_counted);
     T(foreign_ipv6_source_is_dropped_and_counted);
     T(address_of_another_guest_is_foreign);
-    T(announced_address_moves_at_once);
+    T(address_of_a_silent_guest_can_be_taken_over);
+    T(address_moves_at_once_behind_its_port_or_with_its_mac);
+    T(ipv6_address_of_a_guest_that_is_there_does_not_move);
     T(leased_address_does_not_move);
     T(routed_packets_reach_the_uplink);
     T(services_of_the_host_reach_the_uplink);

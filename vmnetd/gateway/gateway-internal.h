@@ -6,7 +6,8 @@
  *   neigh.c          ARP and ND for the gateway's own addresses; bindings
  *   icmp.c           echo, and errors about packets that go nowhere
  *   ra.c             router advertisements
- *   dhcp-server.c    DHCPv4, on lease-table.c, kept by lease-file.c; leases.c
+ *   dhcp-server.c    DHCPv4, with dhcp-policy.c and dhcp-reply.c, on
+ *                    lease-table.c, kept by lease-file.c; asked by leases.c
  *   dns-proxy.c      DNS: dns-zone.c or the uplink answers
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -113,6 +114,8 @@ void gateway_set_now(Gateway *gw, int64_t now_ms);
 void gateway_measure_wall(Gateway *gw);
 /** gateway_send_staged: give what is staged to the switch, if we may. */
 void gateway_send_staged(Gateway *gw);
+/** gateway_deadline_changed: something is due sooner than it was. */
+void gateway_deadline_changed(Gateway *gw);
 /** gateway_is_own: one of the gateway's own unicast addresses. */
 bool gateway_is_own(const Gateway *gw, const IpAddr *addr);
 /** gateway_may_be_guest: @addr may belong to a guest (and is not the gateway's):
@@ -131,12 +134,9 @@ void gateway_ns_input(Gateway *gw, const Frame *frame, const IpPacket *ip,
                       const NdpMessage *ndp);
 void gateway_na_input(Gateway *gw, const Frame *frame, const IpPacket *ip,
                       const NdpMessage *ndp);
-/**
- * gateway_bind_source: may @mac at @port speak for @addr? Learns it if so.
- * @claimed: by ARP or ND, which also move an address that is in use
- */
+/** gateway_bind_source: may @mac at @port speak for @addr? Learns it if so. */
 bool gateway_bind_source(Gateway *gw, const IpAddr *addr, const MacAddr *mac,
-                         uint32_t port, bool claimed);
+                         uint32_t port);
 /** gateway_ask: send an ARP request or NS for @addr; @mac: only there. */
 void gateway_ask(Gateway *gw, const IpAddr *addr, const MacAddr *mac);
 void gateway_ask_run(Gateway *gw);
@@ -168,7 +168,11 @@ void gateway_dhcp_input(Gateway *gw, const Frame *frame, const IpPacket *ip);
 void gateway_dhcp_run(Gateway *gw);
 
 /* leases.c */
+/** gateway_lease_export: @entry as others see it, with wall-clock time. */
+Lease gateway_lease_export(const Gateway *gw, const LeaseEntry *entry);
 void gateway_lease_event(Gateway *gw, GatewayEventType type,
+                         const Lease *lease, const char *detail);
+void gateway_entry_event(Gateway *gw, GatewayEventType type,
                          const LeaseEntry *entry, const char *detail);
 /** gateway_lease_seen: @mac used @addr at @port: its lease is there now. */
 void gateway_lease_seen(Gateway *gw, const IpAddr *addr, const MacAddr *mac,

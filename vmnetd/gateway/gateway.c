@@ -332,8 +332,7 @@ static void local_input(Gateway *gw, const Frame *frame, const IpPacket *ip)
 
 static void unicast_input(Gateway *gw, const Frame *frame, const IpPacket *ip)
 {
-    if (!gateway_bind_source(gw, &ip->src, &ip->eth_src, frame->src_port,
-                             false)) {
+    if (!gateway_bind_source(gw, &ip->src, &ip->eth_src, frame->src_port)) {
         gateway_drop(gw, frame->src_port, SWITCH_DROP_FOREIGN_SOURCE);
     } else if (gateway_is_own(gw, &ip->dst)) {
         local_input(gw, frame, ip);
@@ -352,7 +351,7 @@ static void group_input(Gateway *gw, const Frame *frame, const IpPacket *ip)
     } else if (ip->dst.family == AF_INET6 && ip->proto == IPPROTO_ICMPV6 &&
                IN6_ARE_ADDR_EQUAL(&ip->dst.v6, &ndp_all_nodes) &&
                gateway_bind_source(gw, &ip->src, &ip->eth_src,
-                                   frame->src_port, false)) {
+                                   frame->src_port)) {
         gateway_echo_input(gw, frame, ip);
     }
 }
@@ -438,6 +437,13 @@ int64_t gateway_deadline(const Gateway *gw)
     return sooner(gw->ask_next_ms,
                   sooner(gateway_ra_deadline(gw),
                          lease_table_deadline(gw->leases)));
+}
+
+void gateway_deadline_changed(Gateway *gw)
+{
+    if (gw->ops.deadline && gw->depth == 0) {
+        gw->ops.deadline(gw->opaque, gateway_deadline(gw));
+    }
 }
 
 int64_t gateway_run(Gateway *gw, int64_t now_ms)

@@ -79,12 +79,14 @@ typedef struct Lease {
 } Lease;
 
 typedef enum GatewayEventType {
-    GATEWAY_LEASE_ADDED,     /* newly bound, or bound to another client */
+    /* Newly bound, bound to another client, or its client came to a port */
+    GATEWAY_LEASE_ADDED,
     GATEWAY_LEASE_REMOVED,   /* expired, released, declined */
     GATEWAY_LEASE_CONFLICT,  /* a client-id, address or name claimed twice */
 } GatewayEventType;
 
-/** GatewayEvent: @detail says what was claimed twice; static text. */
+/** GatewayEvent: what gateway_lease_*() say has changed already. @detail says
+ * what was claimed twice; static text. */
 typedef struct GatewayEvent {
     GatewayEventType type;
     const Lease *lease;
@@ -101,6 +103,12 @@ typedef struct GatewayOps {
     void (*dropped)(void *opaque, uint32_t id, SwitchDrop reason);
     /* Wall clock in seconds, for leases. */
     int64_t (*wall_s)(void *opaque);
+    /*
+     * (optional) gateway_deadline() is sooner than it was, by a call other
+     * than gateway_input(), gateway_flush() and gateway_run(), after which the
+     * caller looks anyway.
+     */
+    void (*deadline)(void *opaque, int64_t deadline_ms);
 } GatewayOps;
 
 Gateway *gateway_new(const GatewayConfig *config, const GatewayOps *ops,

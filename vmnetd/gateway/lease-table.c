@@ -347,17 +347,18 @@ unsigned lease_table_n_of_port(LeaseTable *table, uint32_t port,
     return n;
 }
 
-/* An order of entries without ties. */
-static bool ended_before(const LeaseEntry *a, const LeaseEntry *b)
+static gint compare_ended(gconstpointer a, gconstpointer b)
 {
-    return a->expires_ms != b->expires_ms ? a->expires_ms < b->expires_ms :
-           a->lease.addr.v4 < b->lease.addr.v4;
+    const LeaseEntry *left = *(LeaseEntry *const *)a;
+    const LeaseEntry *right = *(LeaseEntry *const *)b;
+
+    return left->expires_ms < right->expires_ms ? -1 :
+           left->expires_ms > right->expires_ms;
 }
 
-LeaseEntry *lease_table_oldest(LeaseTable *table, uint32_t port,
-                               const LeaseEntry *after)
+GPtrArray *lease_table_ended(LeaseTable *table, uint32_t port)
 {
-    LeaseEntry *oldest = NULL;
+    GPtrArray *ended = g_ptr_array_new();
     GHashTableIter iter;
     void *value;
 
@@ -366,17 +367,14 @@ LeaseEntry *lease_table_oldest(LeaseTable *table, uint32_t port,
         LeaseEntry *entry = value;
         LeaseState state = entry->lease.state;
 
-        if (entry->reserved || (port != 0 && entry->lease.port != port) ||
-            !(state == LEASE_EXPIRED || state == LEASE_RELEASED ||
-              (state == LEASE_OFFERED && port != 0)) ||
-            (after && !ended_before(after, entry))) {
-            continue;
-        }
-        if (!oldest || ended_before(entry, oldest)) {
-            oldest = entry;
+        if (!entry->reserved && (port == 0 || entry->lease.port == port) &&
+            (state == LEASE_EXPIRED || state == LEASE_RELEASED ||
+             (state == LEASE_OFFERED && port != 0))) {
+            g_ptr_array_add(ended, entry);
         }
     }
-    return oldest;
+    g_ptr_array_sort(ended, compare_ended);
+    return ended;
 }
 
 void lease_table_port_gone(LeaseTable *table, uint32_t port)

@@ -90,12 +90,10 @@ void lease_table_quarantine(LeaseTable *table, LeaseEntry *entry,
  * LEASE__MAX for any. Cost: O(leases). */
 unsigned lease_table_n_of_port(LeaseTable *table, uint32_t port,
                                LeaseState state);
-/** lease_table_oldest: the one that ended first of those that nobody holds
- * (EXPIRED, RELEASED, not reserved), or that @port was merely OFFERED; of
- * @port only, unless it is 0; after @after (NULL: the first of all).
- * Cost: O(leases). */
-LeaseEntry *lease_table_oldest(LeaseTable *table, uint32_t port,
-                               const LeaseEntry *after);
+/** lease_table_ended: (transfer container) those that nobody holds (EXPIRED,
+ * RELEASED, not reserved), or that @port was merely OFFERED; of @port only,
+ * unless it is 0; the one that ended first comes first. Cost: O(leases). */
+GPtrArray *lease_table_ended(LeaseTable *table, uint32_t port);
 void lease_table_port_gone(LeaseTable *table, uint32_t port);
 
 /** (transfer container) (element-type LeaseEntry): all, by address. */

@@ -6,7 +6,7 @@
 #include "gateway/gateway-internal.h"
 
 /* Wall-clock time is what it was ahead of ours when we last looked. */
-static Lease lease_export(const Gateway *gw, const LeaseEntry *entry)
+Lease gateway_lease_export(const Gateway *gw, const LeaseEntry *entry)
 {
     Lease lease = entry->lease;
 
@@ -16,12 +16,19 @@ static Lease lease_export(const Gateway *gw, const LeaseEntry *entry)
 }
 
 void gateway_lease_event(Gateway *gw, GatewayEventType type,
-                         const LeaseEntry *entry, const char *detail)
+                         const Lease *lease, const char *detail)
 {
-    Lease lease = lease_export(gw, entry);
-    GatewayEvent event = { .type = type, .lease = &lease, .detail = detail };
+    GatewayEvent event = { .type = type, .lease = lease, .detail = detail };
 
     gw->ops.event(gw->opaque, &event);
+}
+
+void gateway_entry_event(Gateway *gw, GatewayEventType type,
+                         const LeaseEntry *entry, const char *detail)
+{
+    Lease lease = gateway_lease_export(gw, entry);
+
+    gateway_lease_event(gw, type, &lease, detail);
 }
 
 void gateway_lease_seen(Gateway *gw, const IpAddr *addr, const MacAddr *mac,
@@ -34,8 +41,9 @@ void gateway_lease_seen(Gateway *gw, const IpAddr *addr, const MacAddr *mac,
     }
     entry = lease_table_by_addr(gw->leases, addr->v4);
     if (entry && entry->lease.state == LEASE_BOUND &&
-        mac_equal(&entry->lease.mac, mac)) {
+        entry->lease.port == 0 && mac_equal(&entry->lease.mac, mac)) {
         entry->lease.port = port;
+        gateway_entry_event(gw, GATEWAY_LEASE_ADDED, entry, NULL);
     }
 }
 
@@ -46,7 +54,7 @@ GArray *gateway_leases(Gateway *gw)
     unsigned i;
 
     for (i = 0; i < list->len; i++) {
-        Lease lease = lease_export(gw, g_ptr_array_index(list, i));
+        Lease lease = gateway_lease_export(gw, g_ptr_array_index(list, i));
 
         g_array_append_val(leases, lease);
     }
@@ -59,12 +67,29 @@ static bool lease_return(const Gateway *gw, const LeaseEntry *entry,
     if (!entry || entry->lease.state != LEASE_BOUND) {
         return false;
     }
-    *ret_lease = lease_export(gw, entry);
+    *ret_lease = gateway_lease_export(gw, entry);
     return true;
+}
+
+/* "web" of "web" and of "web.vmnet.internal", with or without a last dot. */
+static char *name_label(const Gateway *gw, const char *name)
+{
+    g_autofree char *suffix = g_strconcat(".", gw->domain, NULL);
+    size_t len = strlen(name), suffix_len = strlen(suffix);
+
+    if (len > 0 && name[len - 1] == '.') {
+        len--;
+    }
+    if (len > suffix_len && g_ascii_strncasecmp(name + len - suffix_len,
+                                                suffix, suffix_len) == 0) {
+        len -= suffix_len;
+    }
+    return g_strndup(name, len);
 }
 
 bool gateway_lease_find(Gateway *gw, const char *name, Lease *ret_lease)
 {
+    g_autofree char *label = NULL;
     LeaseEntry *entry;
     IpAddr addr;
 
@@ -72,7 +97,8 @@ bool gateway_lease_find(Gateway *gw, const char *name, Lease *ret_lease)
         entry = addr.family == AF_INET ?
                 lease_table_by_addr(gw->leases, addr.v4) : NULL;
     } else {
-        entry = lease_table_by_name(gw->leases, name);
+        label = name_label(gw, name);
+        entry = lease_table_by_name(gw->leases, label);
     }
     return lease_return(gw, entry, ret_lease);
 }

@@ -112,6 +112,7 @@ static Neighbour *neigh_insert(NeighTable *table, const IpAddr *addr,
 
     neigh->addr = *addr;
     neigh->port = port;
+    neigh->asked_ms = INT64_MIN / 2;
     neigh->key = neigh_key(table, addr);
     neigh->link.data = neigh;
     same_key = g_hash_table_lookup(table->by_key, &neigh->key);

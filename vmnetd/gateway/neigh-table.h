@@ -21,7 +21,8 @@
  * Neighbour:
  * @port: id of the port; 0: pending, @mac is not known yet
  * @seen_ms: when the address was last used by @mac
- * @asked_ms, @n_asked: questions since @seen_ms that nobody answered
+ * @asked_ms: when it was last asked whether it is there
+ * @n_asked: questions since it was last seen
  */
 typedef struct Neighbour {
     IpAddr addr;

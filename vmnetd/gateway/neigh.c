@@ -2,11 +2,14 @@
  * ARP (RFC 826, RFC 5227) and neighbour discovery (RFC 4861, RFC 4862) for the
  * gateway's own addresses, and who may speak for which address
  *
- * Theory of operation: an address is bound to the MAC and port that was last
- * seen to use it.  Two kinds of evidence bind it: a claim (ARP, NS, NA), which
- * every guest that takes an address over makes, and a plain IP packet, which
- * only binds an address that is free or has been silent for a while.  An
- * address on lease to a guest that is there moves by neither.  A packet whose
+ * Theory of operation: an address is bound to the MAC and port that was first
+ * seen to use it, by ARP, ND or any packet to us, until that port goes.  When
+ * another port speaks for it, the holder is asked, and keeps it if it answers
+ * (first come, first served, as RFC 6620 has it); if not, the other's next try
+ * has it.  So takeover takes a second, and no guest can take an address from
+ * one that is there.  An address on lease to a guest that is there does not
+ * move at all.  Behind one port, or with one MAC that changed its port,
+ * addresses move at once: that is the guest's own business.  A packet whose
  * source is bound elsewhere is foreign: dropped and counted.
  *
  * Nothing is ever answered for others, and no timer runs unless a question of
@@ -19,9 +22,11 @@
 #include "proto/arp.h"
 #include "proto/eth.h"
 
-/* A binding that was silent for so long can be taken by a plain packet. */
-#define BINDING_FRESH_MS (10 * 1000)
-/* One that was, is checked by a question when it is asked for. */
+/* A holder whose address another uses has so long to answer, and its silence
+ * counts for so long. */
+#define CHALLENGE_ANSWER_MS 500
+#define CHALLENGE_VALID_MS (10 * 1000)
+/* A binding that was silent for so long is checked when it is in demand. */
 #define BINDING_CHECK_MS (60 * 1000)
 /* Questions: RFC 4861 10, MAX_MULTICAST_SOLICIT and RETRANS_TIMER. */
 #define ASK_TRIES 3
@@ -43,8 +48,22 @@ static bool lease_forbids(Gateway *gw, const IpAddr *addr, const MacAddr *mac)
            entry->lease.port != 0 && !mac_equal(&entry->lease.mac, mac);
 }
 
+/* Is @neigh's holder gone?  Asks it, if that has not been done lately. */
+static bool holder_is_silent(Gateway *gw, Neighbour *neigh)
+{
+    int64_t since_ms = gw->now_ms - neigh->asked_ms;
+
+    if (since_ms < CHALLENGE_VALID_MS) {
+        return neigh->n_asked > 0 && since_ms >= CHALLENGE_ANSWER_MS;
+    }
+    neigh->asked_ms = gw->now_ms;
+    neigh->n_asked = 1;
+    gateway_ask(gw, &neigh->addr, &neigh->mac);
+    return false;
+}
+
 bool gateway_bind_source(Gateway *gw, const IpAddr *addr, const MacAddr *mac,
-                         uint32_t port, bool claimed)
+                         uint32_t port)
 {
     Neighbour *neigh = neigh_table_lookup(gw->neighbours, addr);
 
@@ -57,8 +76,8 @@ bool gateway_bind_source(Gateway *gw, const IpAddr *addr, const MacAddr *mac,
         lease_forbids(gw, addr, mac)) {
         return false;
     }
-    if (neigh && neigh->port != 0 && !claimed &&
-        gw->now_ms - neigh->seen_ms < BINDING_FRESH_MS) {
+    if (neigh && neigh->port != 0 && neigh->port != port &&
+        !mac_equal(&neigh->mac, mac) && !holder_is_silent(gw, neigh)) {
         return false;
     }
     neigh_table_learn(gw->neighbours, addr, mac, port, gw->now_ms);
@@ -116,7 +135,7 @@ void gateway_arp_input(Gateway *gw, const Frame *frame, const EthHeader *eth)
     /* A probe (RFC 5227 2.1.1) says nothing about its sender's address. */
     if (arp.spa != 0 &&
         (!mac_equal(&arp.sha, &eth->src) ||
-         !gateway_bind_source(gw, &sender, &arp.sha, frame->src_port, true))) {
+         !gateway_bind_source(gw, &sender, &arp.sha, frame->src_port))) {
         gateway_drop(gw, frame->src_port, SWITCH_DROP_FOREIGN_SOURCE);
         return;
     }
@@ -165,8 +184,7 @@ void gateway_ns_input(Gateway *gw, const Frame *frame, const IpPacket *ip,
 
     if (!is_dad &&
         ((ndp->has_lladdr && !mac_equal(&ndp->lladdr, &ip->eth_src)) ||
-         !gateway_bind_source(gw, &ip->src, &ip->eth_src, frame->src_port,
-                              ndp->has_lladdr))) {
+         !gateway_bind_source(gw, &ip->src, &ip->eth_src, frame->src_port))) {
         gateway_drop(gw, frame->src_port, SWITCH_DROP_FOREIGN_SOURCE);
         return;
     }
@@ -197,8 +215,7 @@ void gateway_na_input(Gateway *gw, const Frame *frame, const IpPacket *ip,
         return;
     }
     if ((ndp->has_lladdr && !mac_equal(&ndp->lladdr, &ip->eth_src)) ||
-        !gateway_bind_source(gw, &target, &ip->eth_src, frame->src_port,
-                             ndp->na_flags & NDP_NA_OVERRIDE)) {
+        !gateway_bind_source(gw, &target, &ip->eth_src, frame->src_port)) {
         gateway_drop(gw, frame->src_port, SWITCH_DROP_FOREIGN_SOURCE);
     }
 }
@@ -319,6 +336,7 @@ bool gateway_neighbour(Gateway *gw, const IpAddr *addr, int64_t now_ms,
         neigh->asked_ms = now_ms;
         if (gw->ask_next_ms < 0) {
             gw->ask_next_ms = now_ms + ASK_INTERVAL_MS;
+            gateway_deadline_changed(gw);
         }
         gateway_ask(gw, addr, NULL);
     }

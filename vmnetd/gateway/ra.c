@@ -119,6 +119,7 @@ static void ra_restart(Gateway *gw)
     if (ra_enabled(gw)) {
         gw->ra.n_initial = RA_INITIAL_COUNT;
         gw->ra.next_ms = MAX(gw->now_ms, gw->ra.last_ms + RA_MIN_DELAY_MS);
+        gateway_deadline_changed(gw);
     }
 }
 
@@ -140,8 +141,7 @@ void gateway_rs_input(Gateway *gw, const Frame *frame, const IpPacket *ip,
 
     if (!ip_addr_is_any(&ip->src) &&
         ((ndp->has_lladdr && !mac_equal(&ndp->lladdr, &ip->eth_src)) ||
-         !gateway_bind_source(gw, &ip->src, &ip->eth_src, frame->src_port,
-                              ndp->has_lladdr))) {
+         !gateway_bind_source(gw, &ip->src, &ip->eth_src, frame->src_port))) {
         gateway_drop(gw, frame->src_port, SWITCH_DROP_FOREIGN_SOURCE);
         return;
     }
