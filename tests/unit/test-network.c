@@ -12,14 +12,15 @@
 #include <glib/gstdio.h>
 #include "network-guest.h"
 #include "network/network-internal.h"
-#include "proto/checksum.h"
+#include "uplink/uplink-internal.h"
 
 typedef struct Fixture {
     Loop *loop;
     NetworkRegister *reg;
     char *state_dir;
     char *resolv_conf;
-    unsigned n_started, n_stopped, n_leases, n_conflicts;
+    unsigned n_started, n_stopped, n_leases, n_conflicts, n_overlaps;
+    IpPrefix overlap;
 } Fixture;
 
 static void on_started(void *opaque, Network *network)
@@ -41,6 +42,10 @@ static void on_lease_event(void *opaque, Network *network,
 static void on_route_overlap(void *opaque, Network *network,
                              const IpPrefix *route, const char *ifname)
 {
+    Fixture *f = opaque;
+
+    f->n_overlaps++;
+    f->overlap = *route;
 }
 
 static void on_mac_conflict(void *opaque, Network *network, const MacAddr *mac,
@@ -392,6 +397,43 @@ static void test_state_damage(void)
     }
 }
 
+static void test_store_in_memory(void)
+{
+    g_autoptr(StateStore) store = state_store_new(NULL);
+    g_autofree char *text = NULL;
+    size_t len;
+
+    g_assert_null(state_store_read(store, "a", "leases", &len));
+    state_store_write(store, "a", "leases", g_strdup("one"));
+    state_store_write(store, "a", "leases", g_strdup("two"));
+    text = state_store_read(store, "a", "leases", &len);
+    g_assert_cmpstr(text, ==, "two");
+    g_assert_cmpuint(len, ==, 3);
+}
+
+static void test_store_that_cannot_write(void)
+{
+    g_autofree char *dir = g_dir_make_tmp("test-network-XXXXXX", NULL);
+    g_autofree char *file = g_build_filename(dir, "networks", NULL);
+    g_autofree char *text = NULL;
+    StateStore *store;
+    size_t len;
+
+    /* A file where the directory should be. */
+    g_assert_true(g_file_set_contents(file, "", -1, NULL));
+    g_test_expect_message(NULL, G_LOG_LEVEL_WARNING,
+                          "cannot write */networks/a/leases: * in memory only");
+    store = state_store_new(dir);
+    state_store_write(store, "a", "leases", g_strdup("one"));
+    state_store_write(store, "a", "network", g_strdup("two"));
+    text = state_store_read(store, "a", "leases", &len);
+    g_assert_cmpstr(text, ==, "one");
+    state_store_free(store);
+    g_test_assert_expected_messages();
+    g_remove(file);
+    g_remove(dir);
+}
+
 /* ---- who gets which ---- */
 
 static void test_one_network_for_all(Fixture *f, const void *unused)
@@ -646,6 +688,34 @@ static void test_a_moved_network_is_said_once(Fixture *f, const void *unused)
     network_unref(network);
 }
 
+static void test_an_overlap_is_told_once(Fixture *f, const void *unused)
+{
+    NetworkConfig config = config_of(NETWORK_MODE_SHARED);
+    HostTable *host = (HostTable *)host_table(f->reg->host);
+    Network *network;
+    NetworkInfo info;
+
+    g_array_set_size(host->routes, 0);
+    network = acquire(f, &config);
+    network_host_changed(network);
+    g_assert_cmpuint(f->n_overlaps, ==, 0);
+
+    network_info(network, &info);
+    add_route(host, "192.168.96.0", 19, false);
+    network_host_changed(network);
+    network_host_changed(network);
+    g_assert_cmpuint(f->n_overlaps, ==, 1);
+    g_assert_cmpuint(f->overlap.len, ==, 19);
+
+    /* It went and came back. */
+    g_array_set_size(host->routes, 0);
+    network_host_changed(network);
+    add_route(host, "192.168.96.0", 19, false);
+    network_host_changed(network);
+    g_assert_cmpuint(f->n_overlaps, ==, 2);
+    network_unref(network);
+}
+
 /* ---- what goes through ---- */
 
 static Network *with_loopback(Fixture *f)
@@ -682,6 +752,20 @@ static int service_connect(const IpEndpoint *to)
 
     g_assert_cmpint(connect(fd, (struct sockaddr *)&ss, len), ==, 0);
     return fd;
+}
+
+static bool socket_has_v6(void)
+{
+    struct sockaddr_in6 sin6 = { .sin6_family = AF_INET6,
+                                 .sin6_addr = in6addr_loopback };
+    int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool ok = fd >= 0 &&
+              bind(fd, (struct sockaddr *)&sin6, sizeof(sin6)) == 0;
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return ok;
 }
 
 /* Accept or read with the loop running meanwhile. */
@@ -841,6 +925,80 @@ static void test_forward_follows_a_lease(Fixture *f, const void *mode)
     network_unref(network);
 }
 
+/* Without a host address: both families at one port, one guest. */
+static void test_forward_on_all_addresses(Fixture *f, const void *unused)
+{
+    Network *network = with_loopback(f);
+    g_autoptr(NetGuest) guest = net_guest_new(network, 1);
+    NetworkForwardConfig config = {
+        .proto = IPPROTO_TCP, .host.addr.family = AF_UNSPEC, .guest.port = 80,
+    };
+    NetworkForward *forward;
+    IpEndpoint to = { .port = 0 };
+    unsigned i;
+
+    net_guest_dhcp(guest);
+    config.guest.addr = guest->addr;
+    forward = network_forward_new(network, &config, NULL);
+    g_assert_nonnull(forward);
+    network_forward_info(forward, &config);
+    g_assert_cmpint(config.host.addr.family, ==, AF_UNSPEC);
+    to.port = config.host.port;
+    for (i = 0; i < 2; i++) {
+        TcpHeader tcp;
+        int fd;
+
+        to.addr = i ? ip_addr_v6(&in6addr_loopback)
+                    : ip_addr_v4(INADDR_LOOPBACK);
+        if (i && !socket_has_v6()) {
+            break;
+        }
+        fd = service_connect(&to);
+        guest->sport = 80;
+        net_guest_tcp_receive(guest, &tcp);
+        g_assert_cmphex(tcp.flags, ==, TCP_SYN);
+        g_assert_true(ip_addr_equal(&guest->ip.src, &guest->gateway));
+        close(fd);
+    }
+    network_forward_free(forward);
+    network_unref(network);
+}
+
+static void test_udp_forward(Fixture *f, const void *unused)
+{
+    Network *network = with_loopback(f);
+    g_autoptr(NetGuest) guest = net_guest_new(network, 1);
+    NetworkForwardConfig config = {
+        .proto = IPPROTO_UDP, .host.addr.family = AF_UNSPEC, .guest.port = 53,
+        .port = net_guest_port(guest),
+    };
+    NetworkForward *forward = network_forward_new(network, &config, NULL);
+    struct sockaddr_storage ss;
+    IpEndpoint own, to;
+    UdpDatagram udp;
+    socklen_t len;
+    int fd = service_socket(SOCK_DGRAM | SOCK_NONBLOCK, &own);
+
+    g_assert_nonnull(forward);
+    net_guest_dhcp(guest);
+    network_forward_info(forward, &config);
+    to = (IpEndpoint){ ip_addr_v4(INADDR_LOOPBACK), config.host.port };
+    len = ip_endpoint_to_sockaddr(&to, &ss);
+    g_assert_cmpint(sendto(fd, "ask", 3, 0, (struct sockaddr *)&ss, len), ==, 3);
+    net_guest_receive_ip(guest, IPPROTO_UDP);
+    g_assert_true(udp_parse(&guest->frame, &guest->ip, &udp));
+    g_assert_cmpuint(udp.dport, ==, 53);
+    g_assert_true(ip_addr_equal(&guest->ip.src, &guest->gateway));
+
+    to = (IpEndpoint){ guest->ip.src, udp.sport };
+    guest->sport = 53;
+    net_guest_udp(guest, &to, "answer", 6);
+    service_expect(fd, "answer");
+    close(fd);
+    network_forward_free(forward);
+    network_unref(network);
+}
+
 static void test_forward_is_refused(Fixture *f, const void *unused)
 {
     Network *network = with_loopback(f);
@@ -867,6 +1025,53 @@ static void test_forward_is_refused(Fixture *f, const void *unused)
     g_assert_cmpstr(error->message, ==, "network 'shared': 8.8.8.8 is not an "
                     "address of a guest");
     close(listener);
+    network_unref(network);
+}
+
+/* As an ordinary user: said with the mend. */
+static void test_forward_needs_rights(Fixture *f, const void *unused)
+{
+    Network *network = with_loopback(f);
+    NetworkForwardConfig config = {
+        .proto = IPPROTO_TCP,
+        .host = { ip_addr_v4(INADDR_LOOPBACK), 1 },
+        .guest.port = 80,
+    };
+    g_autoptr(GError) error = NULL;
+    bool is_root = geteuid() == 0;
+    NetworkForward *forward;
+    NetworkInfo info;
+
+    network_info(network, &info);
+    config.guest.addr = ip_addr_v4(info.pool_first);
+    g_assert_true(!is_root || seteuid(65534) == 0);
+    forward = network_forward_new(network, &config, &error);
+    g_assert_true(!is_root || seteuid(0) == 0);
+    if (forward) {
+        g_test_skip("this machine lets everybody bind port 1");
+        network_forward_free(forward);
+    } else {
+        g_assert_true(g_str_has_prefix(error->message, "cannot listen on "
+                                       "127.0.0.1:1/tcp: Permission denied: "
+                                       "ports below "));
+        g_assert_nonnull(strstr(error->message,
+                                "net.ipv4.ip_unprivileged_port_start=1"));
+    }
+    network_unref(network);
+}
+
+/* The listener of DNS over TCP is for flows of guests, and for nobody else. */
+static void test_dns_listener_takes_only_flows(Fixture *f, const void *unused)
+{
+    Network *network = with_loopback(f);
+    IpEndpoint at = { ip_addr_v4(INADDR_LOOPBACK),
+                      network->uplink->policy.dns4_port };
+    int fd;
+
+    g_assert_cmpuint(at.port, !=, 0);
+    fd = service_connect(&at);
+    service_expect(fd, "");
+    close(fd);
     network_unref(network);
 }
 
@@ -1012,6 +1217,9 @@ int main(int argc, char **argv)
     g_test_add_func("/network/subnet/exhausted", test_subnet_exhausted);
     g_test_add_func("/network/state/text-round-trip", test_state_text);
     g_test_add_func("/network/state/damage-is-refused", test_state_damage);
+    g_test_add_func("/network/store/in-memory", test_store_in_memory);
+    g_test_add_func("/network/store/that-cannot-write",
+                    test_store_that_cannot_write);
 
     ADD("one-network-for-all", NULL, test_one_network_for_all);
     ADD("idle-networks-stop", NULL, test_idle_networks_stop);
@@ -1023,6 +1231,7 @@ int main(int argc, char **argv)
     ADD("damaged-state-is-set-aside", NULL, test_damaged_state_is_set_aside);
     ADD("a-moved-network-is-said-once", NULL,
         test_a_moved_network_is_said_once);
+    ADD("an-overlap-is-told-once", NULL, test_an_overlap_is_told_once);
     ADD("guests-reach-each-other", NULL, test_guests_reach_each_other);
     ADD("tcp-to-the-host", NULL, test_tcp_to_the_host);
     ADD("loopback-services-are-out-of-reach", NULL,
@@ -1031,7 +1240,12 @@ int main(int argc, char **argv)
         test_forward_follows_a_lease);
     ADD("forward-follows-a-lease/host", GINT_TO_POINTER(NETWORK_MODE_HOST),
         test_forward_follows_a_lease);
+    ADD("forward-on-all-addresses", NULL, test_forward_on_all_addresses);
+    ADD("udp-forward", NULL, test_udp_forward);
     ADD("a-forward-is-refused", NULL, test_forward_is_refused);
+    ADD("a-forward-needs-rights", NULL, test_forward_needs_rights);
+    ADD("dns-listener-takes-only-flows", NULL,
+        test_dns_listener_takes_only_flows);
     ADD("a-persistent-forward-is-kept", NULL, test_persistent_forward);
     ADD("dns/udp", NULL, test_dns);
     ADD("dns/tcp", GINT_TO_POINTER(1), test_dns);

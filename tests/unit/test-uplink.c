@@ -147,6 +147,8 @@ static HostTable *host_new_for_test(bool is_bare)
         add_addr(host->broadcasts, "198.51.100.255");
         host->address4 = addr_of("198.51.100.7");
         host->address6 = addr_of("2001:db8:7::7");
+        host->default4_ifindex = 2;
+        host->default6_ifindex = 2;
     }
     return host;
 }
@@ -215,28 +217,37 @@ static void test_dns_is_spliced_for_tcp_only(void)
 }
 
 typedef struct PeerCase {
-    const char *peer, *seen;
+    const char *peer;
+    unsigned flags;
+    const char *seen;
 } PeerCase;
 
 static const PeerCase peer_cases[] = {
-    { "127.0.0.1", "192.168.107.1" },
-    { "127.9.9.9", "192.168.107.1" },
-    { "198.51.100.7", "192.168.107.1" },
-    { "198.51.100.8", "198.51.100.8" },
-    { "::1", "fd00:107::1" },
-    { "2001:db8:7::7", "fd00:107::1" },
-    { "2001:db8::9", "2001:db8::9" },
+    { "127.0.0.1", 0, "192.168.107.1" },
+    { "127.9.9.9", 0, "192.168.107.1" },
+    { "198.51.100.7", 0, "192.168.107.1" },
+    { "198.51.100.8", 0, "198.51.100.8" },
+    { "169.254.7.7", 0, "192.168.107.1" },
+    { "::1", 0, "fd00:107::1" },
+    { "fe80::77", 0, "fd00:107::1" },
+    { "2001:db8:7::7", 0, "fd00:107::1" },
+    { "2001:db8::9", 0, "2001:db8::9" },
+    /* Whom a guest has no route to is the gateway. */
+    { "198.51.100.8", HOST_ONLY, "192.168.107.1" },
+    { "2001:db8::9", HOST_ONLY, "fd00:107::1" },
+    { "198.51.100.8", BARE_HOST, "198.51.100.8" },
+    { "2001:db8::9", BARE_HOST, "fd00:107::1" },
 };
 
 static void test_peer_seen(void)
 {
-    g_autoptr(HostTable) host = host_new_for_test(false);
-    const Policy policy = policy_for(0, NULL, host);
     unsigned i;
 
     for (i = 0; i < G_N_ELEMENTS(peer_cases); i++) {
-        IpAddr peer = addr_of(peer_cases[i].peer);
-        IpAddr wanted = addr_of(peer_cases[i].seen);
+        const PeerCase *c = &peer_cases[i];
+        g_autoptr(HostTable) host = host_new_for_test(c->flags & BARE_HOST);
+        const Policy policy = policy_for(c->flags, NULL, host);
+        IpAddr peer = addr_of(c->peer), wanted = addr_of(c->seen);
         IpAddr seen = policy_peer_seen(&policy, &peer);
 
         g_assert_true(ip_addr_equal(&seen, &wanted));

@@ -140,17 +140,23 @@ static void *worker_run(void *opaque)
 
 /* The rest: in the thread of networks */
 
+/* What is handed over again unchanged costs no disk a turn. */
 void state_store_write(StateStore *store, const char *name, const char *file,
                        char *text)
 {
+    g_autofree char *key = store_key(name, file);
+    const char *before = g_hash_table_lookup(store->memory, key);
     char *path;
 
-    if (!store->dir) {
-        g_hash_table_replace(store->memory, store_key(name, file), text);
+    if (before && strcmp(before, text) == 0) {
+        g_free(text);
         return;
     }
-    g_hash_table_replace(store->memory, store_key(name, file),
-                         g_strdup(text));
+    g_hash_table_replace(store->memory, g_steal_pointer(&key),
+                         store->dir ? g_strdup(text) : text);
+    if (!store->dir) {
+        return;
+    }
     path = g_build_filename(store->dir, name, file, NULL);
     g_mutex_lock(&store->lock);
     if (g_hash_table_contains(store->texts, path)) {

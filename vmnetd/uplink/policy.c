@@ -116,12 +116,21 @@ bool policy_route(const Policy *policy, uint8_t proto, const IpEndpoint *dst,
     return true;
 }
 
+/* Is the gateway the guests' way to the outside, so that they can answer it? */
+static bool has_way_out(const Policy *policy, sa_family_t family)
+{
+    return !policy->host_only &&
+           (family == AF_INET || policy->host->default6_ifindex);
+}
+
 IpAddr policy_peer_seen(const Policy *policy, const IpAddr *peer)
 {
     const IpAddr *gateway = gateway_of(policy, peer->family);
 
     if (gateway->family != AF_UNSPEC &&
-        (ip_addr_is_loopback(peer) || host_table_is_own(policy->host, peer))) {
+        (ip_addr_is_loopback(peer) || ip_addr_is_link_local(peer) ||
+         host_table_is_own(policy->host, peer) ||
+         !has_way_out(policy, peer->family))) {
         return *gateway;
     }
     return *peer;

@@ -38,8 +38,10 @@ bool policy_route(const Policy *policy, uint8_t proto, const IpEndpoint *dst,
                   NatRoute *ret_route);
 
 /**
- * policy_peer_seen: the address under which a guest sees @peer: loopback and
- * the host's own addresses are the gateway.
+ * policy_peer_seen: the address under which a guest sees @peer: loopback,
+ * link-local and the host's own addresses are the gateway; so is everybody
+ * where the gateway is no router of that family (host mode, a host without an
+ * IPv6 default route), since guests could not answer.
  */
 IpAddr policy_peer_seen(const Policy *policy, const IpAddr *peer);
 
