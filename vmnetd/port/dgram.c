@@ -10,13 +10,6 @@
  * bound too, and stays with it.  vfkit and krunkit send the word "VFKT" first;
  * it is no frame.
  *
- * Output that the socket does not take is copied to a bounded queue, as
- * records of a length and a frame.  EPOLLOUT is not enough to go on: the
- * kernel reports it when three quarters of the send buffer are free, of 212,992
- * bytes with 64 KiB frames that is when the peer has read every one.  Hence
- * each batch tries first, and a timer does while the queue is young; it gives
- * up after DGRAM_RETRY_MAX_NS, so that a VMM that is stopped costs nothing.
- *
  * The end of a SOCK_DGRAM peer shows only when something is sent to it.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -26,18 +19,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "port/buffer.h"
-#include "port/link.h"
+#include "port/dgram-output.h"
 #include "vmnet/error.h"
 
 /* What we ask for; the kernel gives what net.core.wmem_max allows. */
 #define DGRAM_SNDBUF_BYTES (4 * 1024 * 1024)
-
-#define DGRAM_RETRY_MIN_NS 250000
-#define DGRAM_RETRY_MAX_NS 16000000
-
-/* Pieces of a frame that are sent from where they lie; of more, one is made. */
-#define DGRAM_PIECES_MAX 7
 
 /* Ethernet header with a VLAN tag, on top of the MTU. */
 #define DGRAM_HEADER_MAX 18
@@ -50,9 +36,6 @@
  * @has_peer: false: waits for its first sender
  * @is_new: nothing has come yet
  * @in: NULL while nothing is left over; what is, is @in_frames from @in_next on
- * @out: records of a uint32_t in host order and a frame of that length
- * @owes_room: something was queued since room was last told of
- * @retry_ns: until the next retry; above DGRAM_RETRY_MAX_NS: no more
  */
 typedef struct DgramLink {
     Port *port;
@@ -67,20 +50,8 @@ typedef struct DgramLink {
     struct iovec in_frames[FRAME_BATCH_MAX];
     unsigned in_next, n_in;
 
-    PortQueue out;
-    bool owes_room;
-    LoopTimer *retry_timer;
-    int64_t retry_ns;
+    DgramOutput out;
 } DgramLink;
-
-/* One sendmmsg(). */
-typedef struct DgramBatch {
-    struct mmsghdr msgs[FRAME_BATCH_MAX];
-    struct iovec iov[FRAME_BATCH_MAX][DGRAM_PIECES_MAX + 1];
-    unsigned n;
-} DgramBatch;
-
-static const uint8_t padding[FRAME_LEN_MIN];
 
 static void update_watch(DgramLink *link)
 {
@@ -89,7 +60,7 @@ static void update_watch(DgramLink *link)
     if (!port_link_is_parked(link->port)) {
         events |= EPOLLIN;
     }
-    if (link->out.len) {
+    if (link->out.queue.len) {
         events |= EPOLLOUT;
     }
     if (events != link->events) {
@@ -98,225 +69,17 @@ static void update_watch(DgramLink *link)
     }
 }
 
-static void arm_retry(DgramLink *link)
-{
-    if (link->out.len && link->retry_ns <= DGRAM_RETRY_MAX_NS) {
-        loop_timer_arm_ns(link->retry_timer, loop_now_ns() + link->retry_ns);
-    } else {
-        loop_timer_disarm(link->retry_timer);
-    }
-}
-
-/* Returns: whether room is to be told of, which the caller does. */
-static bool take_room_owed(DgramLink *link)
-{
-    if (!link->owes_room || link->out.len > PORT_BUFFER_LEN / 2) {
-        return false;
-    }
-    link->owes_room = false;
-    return true;
-}
-
 static void count_drop(DgramLink *link, SwitchDrop reason)
 {
     port_counter_add(&port_link_counters(link->port)->drops[reason], 1);
-}
-
-/* What is to be done about a send that failed. */
-typedef enum SendError {
-    SEND_LATER,     /* no room now */
-    SEND_SKIP,      /* this datagram can never be sent */
-    SEND_GONE,      /* the link has failed */
-} SendError;
-
-static SendError send_failed(DgramLink *link, int errnum)
-{
-    switch (errnum) {
-    case EAGAIN:
-    case ENOBUFS:
-    case ENOMEM:
-        return SEND_LATER;
-    case EMSGSIZE:
-        count_drop(link, SWITCH_DROP_GIANT);
-        return SEND_SKIP;
-    case ECONNREFUSED:
-    case ECONNRESET:
-    case EPIPE:
-    case ENOTCONN:
-        port_link_fail(link->port, NULL);
-        return SEND_GONE;
-    default:
-        port_link_fail(link->port, "cannot send to the VMM: %s",
-                       g_strerror(errnum));
-        return SEND_GONE;
-    }
-}
-
-/*
- * Send all of @batch that the socket takes.
- *
- * Returns: how many of the first are done with: sent, skipped, or all if the
- * link has failed.
- */
-static unsigned send_batch(DgramLink *link, DgramBatch *batch)
-{
-    unsigned done = 0;
-
-    while (done < batch->n) {
-        int n = sendmmsg(link->fd, batch->msgs + done, batch->n - done,
-                         MSG_DONTWAIT | MSG_NOSIGNAL);
-
-        if (n > 0) {
-            done += n;
-            continue;
-        }
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        switch (send_failed(link, n < 0 ? errno : EIO)) {
-        case SEND_LATER:
-            return done;
-        case SEND_SKIP:
-            done++;
-            break;
-        case SEND_GONE:
-            return batch->n;
-        }
-    }
-    return done;
-}
-
-static void batch_begin(DgramBatch *batch)
-{
-    batch->n = 0;
-}
-
-static struct iovec *batch_next_iov(DgramBatch *batch)
-{
-    return batch->iov[batch->n];
-}
-
-static void batch_add(DgramBatch *batch, unsigned n_iov)
-{
-    struct mmsghdr *msg = &batch->msgs[batch->n];
-
-    memset(msg, 0, sizeof(*msg));
-    msg->msg_hdr.msg_iov = batch->iov[batch->n];
-    msg->msg_hdr.msg_iovlen = n_iov;
-    batch->n++;
-}
-
-static size_t padded_len(const Frame *frame)
-{
-    return MAX(frame->len, FRAME_LEN_MIN);
-}
-
-static void enqueue(DgramLink *link, const Frame *frame)
-{
-    uint32_t len = padded_len(frame);
-
-    link->owes_room = true;
-    port_queue_append(&link->out, &len, sizeof(len));
-    port_queue_append_iov(&link->out, frame->iov, frame->n_iov, 0);
-    port_queue_append(&link->out, padding, len - frame->len);
-}
-
-static unsigned send_queued(DgramLink *link, const Frame *frames, unsigned n)
-{
-    unsigned done = 0;
-
-    while (done < n && sizeof(uint32_t) + padded_len(&frames[done]) <=
-                       port_queue_room(&link->out)) {
-        enqueue(link, &frames[done++]);
-    }
-    return done;
-}
-
-/* Describe the first records of the queue. Returns: their bytes. */
-static void batch_fill_from_queue(DgramLink *link, DgramBatch *batch)
-{
-    size_t offset = 0;
-
-    batch_begin(batch);
-    while (batch->n < FRAME_BATCH_MAX && offset < link->out.len) {
-        uint32_t len = port_queue_u32(&link->out, offset);
-
-        offset += sizeof(len);
-        batch_add(batch, port_queue_peek(&link->out, offset, len,
-                                         batch_next_iov(batch)));
-        offset += len;
-    }
-}
-
-static void write_queue(DgramLink *link)
-{
-    DgramBatch batch;
-    unsigned i, done;
-    bool has_progress = false;
-
-    while (link->out.len) {
-        batch_fill_from_queue(link, &batch);
-        done = send_batch(link, &batch);
-        for (i = 0; i < done; i++) {
-            port_queue_consume(&link->out, sizeof(uint32_t) +
-                               port_queue_u32(&link->out, 0));
-        }
-        has_progress |= done > 0;
-        if (done < batch.n) {
-            break;
-        }
-    }
-    link->retry_ns = has_progress ? DGRAM_RETRY_MIN_NS : link->retry_ns * 2;
-}
-
-/* Add @frame from where it lies. Returns: false: it is in too many pieces. */
-static bool batch_add_frame(DgramBatch *batch, const Frame *frame)
-{
-    struct iovec *iov = batch_next_iov(batch);
-    unsigned n = frame->n_iov;
-
-    if (n > DGRAM_PIECES_MAX) {
-        return false;
-    }
-    memcpy(iov, frame->iov, n * sizeof(*iov));
-    if (frame->len < FRAME_LEN_MIN) {
-        iov[n++] = (struct iovec) { (void *)padding,
-                                    FRAME_LEN_MIN - frame->len };
-    }
-    batch_add(batch, n);
-    return true;
-}
-
-/* Nothing is queued: send what the socket takes. */
-static unsigned send_directly(DgramLink *link, const Frame *frames, unsigned n)
-{
-    DgramBatch batch;
-
-    batch_begin(&batch);
-    while (batch.n < n && batch.n < FRAME_BATCH_MAX &&
-           batch_add_frame(&batch, &frames[batch.n])) {
-    }
-    link->retry_ns = DGRAM_RETRY_MIN_NS;
-    return send_batch(link, &batch);
 }
 
 static unsigned dgram_send(void *opaque, const Frame *frames, unsigned n,
                            int64_t now_ms)
 {
     DgramLink *link = opaque;
-    unsigned done = 0;
+    unsigned done = dgram_output_send(&link->out, frames, n);
 
-    if (link->out.len) {
-        write_queue(link);
-        if (take_room_owed(link)) {
-            port_link_has_room_later(link->port);
-        }
-    }
-    if (!link->out.len) {
-        done = send_directly(link, frames, n);
-    }
-    done += send_queued(link, frames + done, n - done);
-    arm_retry(link);
     update_watch(link);
     return done;
 }
@@ -325,7 +88,7 @@ static size_t dgram_room(void *opaque)
 {
     DgramLink *link = opaque;
 
-    return port_queue_frame_room(&link->out);
+    return port_queue_frame_room(&link->out.queue);
 }
 
 /* Hand over what was received. */
@@ -444,19 +207,12 @@ static void dgram_resume(void *opaque, int64_t now_ms)
     update_watch(link);
 }
 
-static void retry(DgramLink *link, int64_t now_ms)
-{
-    write_queue(link);
-    if (take_room_owed(link)) {
-        port_link_has_room(link->port, now_ms);
-    }
-    arm_retry(link);
-    update_watch(link);
-}
-
 static void retry_due(void *opaque, int64_t now_ms)
 {
-    retry(opaque, now_ms);
+    DgramLink *link = opaque;
+
+    dgram_output_retry(&link->out, now_ms);
+    update_watch(link);
 }
 
 static void dgram_event(void *opaque, uint32_t events, int64_t now_ms)
@@ -464,7 +220,7 @@ static void dgram_event(void *opaque, uint32_t events, int64_t now_ms)
     DgramLink *link = opaque;
 
     if (events & EPOLLOUT) {
-        retry(link, now_ms);
+        dgram_output_retry(&link->out, now_ms);
     }
     if ((events & ~EPOLLOUT) && !link->has_peer) {
         meet_peer(link);
@@ -518,7 +274,6 @@ static void *dgram_open(Port *port, int fd, GError **error)
     link->fd = fd;
     link->is_new = true;
     link->events = EPOLLIN;
-    link->retry_ns = DGRAM_RETRY_MIN_NS;
     link->slot_len = MIN(port_link_mtu(port) + DGRAM_HEADER_MAX,
                          FRAME_LEN_MAX);
     link->n_slots = MIN(PORT_BUFFER_LEN / link->slot_len, FRAME_BATCH_MAX);
@@ -530,7 +285,7 @@ static void *dgram_open(Port *port, int fd, GError **error)
     if (!link->watch) {
         return NULL;
     }
-    link->retry_timer = loop_timer_new(port_link_loop(port), retry_due, link);
+    dgram_output_init(&link->out, port, fd, retry_due, link);
     /* Best effort: less means that the queue is used sooner. */
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
     if (link->has_peer) {
@@ -544,10 +299,9 @@ static void dgram_close(void *opaque)
     DgramLink *link = opaque;
 
     loop_watch_free(link->watch);
-    loop_timer_free(link->retry_timer);
+    dgram_output_clear(&link->out);
     close(link->fd);
     port_buffer_put(link->in);
-    port_queue_clear(&link->out);
     g_free(link);
 }
 
