@@ -1,0 +1,60 @@
+"""QEMU's own Python QMP client talks to vmnetd.
+
+It is part of QEMU's source (python/qemu/qmp) and in no package of Debian 12:
+$QEMU_PYTHON names the folder python/ of an unpacked one.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+import asyncio
+import os
+import sys
+
+import pytest
+
+from lib.instance import BUILD
+
+
+def qemu_client():
+    """The module, from where it may be."""
+    folders = [os.environ.get('QEMU_PYTHON', '')]
+    if os.path.isdir(BUILD):
+        folders += [os.path.join(BUILD, name, 'python')
+                    for name in sorted(os.listdir(BUILD))
+                    if name.startswith('qemu')]
+    for folder in folders:
+        if os.path.isdir(os.path.join(folder, 'qemu', 'qmp')):
+            sys.path.insert(0, folder)
+            break
+    return pytest.importorskip(
+        'qemu.qmp', reason="needs QEMU's python/qemu/qmp (QEMU_PYTHON)")
+
+
+async def converse(qmp, path):
+    """Everything a client does: negotiate, ask, fail, be told."""
+    client = qmp.QMPClient('test')
+    events = qmp.EventListener()
+    client.register_listener(events)
+    await client.connect(path)
+    version = await client.execute('query-version')
+    assert version['protocol'] >= 1
+    await client.execute('netdev_add', {'type': 'vmnet-shared', 'id': 'n0'})
+    event = await asyncio.wait_for(events.get(), 5)
+    assert event['event'] == 'NETWORK_STARTED'
+    with pytest.raises(qmp.ExecuteError) as failure:
+        await client.execute('netdev_del', {'id': 'zz'})
+    assert failure.value.error_class == 'DeviceNotFound'
+    assert str(failure.value) == "Device 'zz' not found"
+    answers = await asyncio.gather(
+        *[client.execute('query-netdevs') for _ in range(50)])
+    assert all(answer[0]['id'] == 'n0' for answer in answers)
+    await client.execute('quit')
+    try:
+        await client.disconnect()
+    except EOFError:
+        pass    # the daemon was faster
+
+
+def test_qemus_client(daemon):
+    asyncio.run(converse(qemu_client(), daemon.socket))
+    assert daemon.daemon.wait(10) == 0
