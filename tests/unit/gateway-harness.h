@@ -390,7 +390,7 @@ typedef struct HarnessDhcp {
     unsigned guest;         /* MAC */
     uint32_t port;          /* 0: the guest's number */
     uint32_t requested_ip, server_id, ciaddr, giaddr, ip_src, lease_s;
-    bool broadcast, unicast, rapid_commit, no_server;
+    bool broadcast, unicast, rapid_commit;
     const char *id, *hostname, *wants;
     uint16_t max_size;
     bool relay_info;
