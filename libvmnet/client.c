@@ -28,6 +28,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "libvmnet/build.h"
@@ -73,8 +74,10 @@ static void stream_value(void *opaque, JsonValue *value, const GError *error)
 
 static VmnetClient *client_new(int fd, const char *path)
 {
+    struct timeval timeout = { .tv_sec = COMMAND_TIMEOUT_MS / 1000 };
     VmnetClient *client = g_new0(VmnetClient, 1);
 
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
     client->fd = fd;
     client->path = g_strdup(path);
     client->next_id = 1;
@@ -167,6 +170,7 @@ bool vmnet_client_send(VmnetClient *client, const JsonValue *message, int fd,
         if (!send_some(client, line + done, len - done, done ? -1 : fd, &n)) {
             int errnum = errno;
 
+            client->eof = errnum == EPIPE || errnum == ECONNRESET;
             g_set_error(error, VMNET_ERROR, vmnet_status_from_errno(errnum),
                         "vmnetd at '%s': %s", client->path,
                         g_strerror(errnum));
@@ -382,6 +386,10 @@ static bool client_greet(VmnetClient *client, int64_t deadline_us,
     if (!greeting) {
         return false;
     }
+    if (json_dict_get(greeting, "error")) {     /* it has too many clients */
+        take_result(g_steal_pointer(&greeting), error);
+        return false;
+    }
     qmp = json_dict_get(greeting, "QMP");
     version = qmp ? json_dict_get(qmp, "version") : NULL;
     negotiated = vmnet_client_execute(client, "qmp_capabilities", NULL, error);
@@ -551,9 +559,11 @@ static int connect_or_start(const char *path, VmnetConnectFlags flags,
     return fd;
 }
 
-/* The connection ended before a greeting: what the daemon said of that. */
+/*
+ * No greeting came: what the daemon that we started said of that, else @cause.
+ */
 static void set_start_error(GError **error, const VmnetLaunch *launch,
-                            const GError *cause)
+                            GError *cause)
 {
     g_autofree char *first = vmnet_launch_first_error(launch);
 
@@ -561,12 +571,9 @@ static void set_start_error(GError **error, const VmnetLaunch *launch,
         g_set_error(error, VMNET_ERROR, VMNET_SETUP_INCOMPLETE,
                     "vmnetd did not start: %s (see '%s')", first,
                     launch->log_path);
-    } else if (launch->log_path) {
-        g_set_error(error, VMNET_ERROR, VMNET_SETUP_INCOMPLETE,
-                    "vmnetd did not start, and logged nothing to '%s': %s",
-                    launch->log_path, cause->message);
+        g_error_free(cause);
     } else {
-        g_propagate_error(error, g_error_copy(cause));
+        g_propagate_error(error, cause);
     }
 }
 
@@ -576,7 +583,7 @@ VmnetClient *vmnet_client_connect(VmnetConnectFlags flags, GError **error)
     g_autofree char *path = vmnet_paths_socket(error);
     VmnetLaunch launch = { 0 };
     VmnetClient *client = NULL;
-    g_autoptr(GError) err = NULL;
+    GError *err = NULL;
     unsigned attempt;
     bool again = path != NULL;
 
@@ -596,12 +603,10 @@ VmnetClient *vmnet_client_connect(VmnetConnectFlags flags, GError **error)
         again = client->eof && !client->version;
         g_clear_pointer(&client, vmnet_client_free);
     }
-    if (path && !client) {
-        if (attempt == CONNECT_ATTEMPTS) {
-            set_start_error(error, &launch, err);
-        } else {
-            g_propagate_error(error, g_steal_pointer(&err));
-        }
+    if (err && (again || !remaining_ms(deadline_us))) {
+        set_start_error(error, &launch, err);
+    } else if (err) {
+        g_propagate_error(error, err);
     }
     vmnet_launch_clear(&launch);
     return client;

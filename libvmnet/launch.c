@@ -227,8 +227,10 @@ static int open_log(VmnetLaunch *launch)
         close_fd(&fd);
         return -1;
     }
-    launch->log_path = g_steal_pointer(&path);
-    launch->log_offset = st.st_size;
+    if (!launch->log_path) {    /* else it was started before, in vain */
+        launch->log_path = g_steal_pointer(&path);
+        launch->log_offset = st.st_size;
+    }
     return fd;
 }
 
@@ -362,7 +364,6 @@ bool vmnet_launch(VmnetLaunch *launch, int listen_fd, const char *socket_path,
     if (!program) {
         return false;
     }
-    vmnet_launch_clear(launch);
     child.log_fd = open_log(launch);
     child.null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (child.null_fd < 0 || pipe2(status, O_CLOEXEC) < 0) {
@@ -395,7 +396,7 @@ char *vmnet_launch_first_error(const VmnetLaunch *launch)
 {
     char text[FIRST_ERROR_BYTES + 1];
     g_auto(GStrv) lines = NULL;
-    const char *last = NULL;
+    const char *first = NULL;
     ssize_t n;
     int fd;
     size_t i;
@@ -415,15 +416,19 @@ char *vmnet_launch_first_error(const VmnetLaunch *launch)
     text[n] = '\0';
     lines = g_strsplit(text, "\n", -1);
     for (i = 0; lines[i]; i++) {
-        g_strstrip(lines[i]);
-        if (strstr(lines[i], "error") || strstr(lines[i], "ERROR")) {
-            return g_strdup(lines[i]);
+        const char *message = strstr(g_strstrip(lines[i]), "error: ");
+
+        if (message) {
+            return g_strdup(message + strlen("error: "));
         }
-        if (*lines[i]) {
-            last = lines[i];
+        if (*lines[i] && !first) {
+            first = lines[i];
         }
     }
-    return g_strdup(last);
+    if (first && g_str_has_prefix(first, "vmnetd: ")) {
+        first += strlen("vmnetd: ");
+    }
+    return g_strdup(first);
 }
 
 void vmnet_launch_clear(VmnetLaunch *launch)

@@ -10,7 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/** VmnetLaunch: what is known of a daemon that was started. */
+/** VmnetLaunch: what is known of the daemon that was started, at first zero;
+ * one that has to be started again keeps what the first one logged. */
 typedef struct VmnetLaunch {
     char *log_path;     /* NULL: it has none */
     int64_t log_offset; /* where its own lines begin */
@@ -38,9 +39,10 @@ bool vmnet_launch(VmnetLaunch *launch, int listen_fd, const char *socket_path,
                   bool own_cgroup, GError **error);
 
 /**
- * vmnet_launch_first_error: the first error that the daemon logged.
+ * vmnet_launch_first_error: the first error that the daemon logged, without
+ * what stands before it, else the first line.
  *
- * Returns: (transfer full): NULL if it logged none
+ * Returns: (transfer full): NULL if it logged nothing
  */
 char *vmnet_launch_first_error(const VmnetLaunch *launch);
 

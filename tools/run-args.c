@@ -29,6 +29,9 @@
 #include "qemu-options.h"
 #include "vmnet/error.h"
 
+/* Longest name of a machine, as vmnetd takes it. */
+#define VM_NAME_BYTES 127
+
 /* Keys of -nic that describe the NIC; all others are the netdev's. */
 static const char *const nic_keys[] = {
     "model", "mac", "macaddr", "addr", "vectors", "name",
@@ -462,15 +465,40 @@ static void set_default(JsonValue *dict, const char *key, const char *value)
     }
 }
 
+/*
+ * @name as vmnetd takes it: VM/ID is how others see a netdev, so that a "/"
+ * cannot be part of it.  NULL if there is nothing left.
+ */
+static char *vm_name(const char *name)
+{
+    g_autofree char *vm = name ? g_utf8_make_valid(name, -1) : NULL;
+    char *p, *end;
+
+    if (!vm || !*vm) {
+        return NULL;
+    }
+    for (p = vm; *p; p++) {
+        if (*p == '/' || g_ascii_iscntrl(*p)) {
+            *p = '_';
+        }
+    }
+    if (strlen(vm) > VM_NAME_BYTES) {
+        end = g_utf8_find_prev_char(vm, vm + VM_NAME_BYTES + 1);
+        *end = '\0';
+    }
+    return g_steal_pointer(&vm);
+}
+
 static void set_identity(RunArgs *args)
 {
+    g_autofree char *vm = vm_name(args->name) ?: vm_name(args->uuid);
     guint i;
 
     for (i = 0; i < args->netdevs->len; i++) {
         RunNetdev *netdev = g_ptr_array_index(args->netdevs, i);
         g_autofree char *seed = mac_seed(args, netdev->id);
 
-        set_default(netdev->args, "vm", args->name ?: args->uuid);
+        set_default(netdev->args, "vm", vm);
         set_default(netdev->args, "mac-seed", seed);
     }
 }

@@ -169,6 +169,14 @@ static bool connect_daemon(Run *run, GError **error)
     return true;
 }
 
+/* Most of vmnetd's errors name the netdev themselves. */
+static void name_netdev(GError **error, const char *id)
+{
+    if (!g_str_has_prefix((*error)->message, "netdev '")) {
+        g_prefix_error(error, "netdev '%s': ", id);
+    }
+}
+
 static VmnetInterface *make_interface(Run *run, const char *id,
                                       JsonValue *netdev, VmnetPort port,
                                       bool by_path, GError **error)
@@ -181,7 +189,7 @@ static VmnetInterface *make_interface(Run *run, const char *id,
     interface = vmnet_interface_start_json(run->client, json_ref(netdev), port,
                                            by_path, error);
     if (!interface) {
-        g_prefix_error(error, "netdev '%s': ", id);
+        name_netdev(error, id);
         return NULL;
     }
     g_ptr_array_add(run->interfaces, interface);
@@ -577,6 +585,7 @@ int main(int argc, char **argv)
     Run run = { .fd = DEFAULT_FD };
     int status;
 
+    argv[0] = (char *)"vmnet-run";      /* in getopt's messages */
     if (!parse_options(&run, argc, argv, &status)) {
         return status;
     }

@@ -253,6 +253,7 @@ int main(int argc, char **argv)
     const CtlCommand *command;
     int status, words;
 
+    argv[0] = (char *)"vmnetctl";       /* in getopt's messages */
     if (!parse_options(&ctl, argc, argv, &status)) {
         return status;
     }

@@ -341,7 +341,7 @@ def test_a_daemon_that_dies_says_why(fake):
     fake.configure(mode='die')
     done = fake.run('vmnet-run', 'true', *NETDEV)
     assert done.returncode == 125
-    assert 'vmnetd did not start: fake: error: the moon is not full' \
+    assert 'vmnetd did not start: the moon is not full' \
         in done.stderr
     assert len(fake.started()) == 3
 

@@ -16,6 +16,7 @@
 #include <glib.h>
 #include <string.h>
 #include <unistd.h>
+#include "nat/frag.h"
 #include "nat/nat.h"
 #include "proto/checksum.h"
 #include "proto/icmp6.h"

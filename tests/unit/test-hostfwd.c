@@ -38,6 +38,20 @@ static void check_addr(const IpAddr *addr, const char *text)
     g_assert_cmpstr(ip_addr_format(addr, printed), ==, text);
 }
 
+/* parse(format(rule)) is the rule. */
+static void check_format(const HostfwdRule *rule)
+{
+    g_autofree char *text = hostfwd_format(rule);
+    g_autofree char *again = NULL;
+    HostfwdRule parsed;
+
+    g_assert_true(hostfwd_parse(text, &parsed, NULL));
+    again = hostfwd_format(&parsed);
+    g_assert_cmpstr(again, ==, text);
+    g_assert_cmpuint(parsed.host.port, ==, rule->host.port);
+    g_assert_cmpuint(parsed.guest.port, ==, rule->guest.port);
+}
+
 static void test_good(void)
 {
     size_t i;
@@ -53,6 +67,7 @@ static void test_good(void)
         g_assert_cmpuint(rule.guest.port, ==, good[i].guest_port);
         check_addr(&rule.host.addr, good[i].host);
         check_addr(&rule.guest.addr, good[i].guest);
+        check_format(&rule);
     }
 }
 

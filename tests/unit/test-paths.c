@@ -112,7 +112,7 @@ static void test_foreign_is_refused(Fixture *f, const void *data)
 
     g_assert_cmpint(g_mkdir(path, 0700), ==, 0);
     if (chown(path, 65534, -1) < 0) {
-        g_test_skip("only root can give a directory away");
+        g_test_skip("needs root, to give a directory away");
         return;
     }
     g_assert_false(vmnet_paths_dir_check(path, &error));

@@ -275,7 +275,24 @@ static void test_identity_makes_the_seed(void)
     check_member("q -name a" NET, "vm", "a");
     check_member("q -uuid AB" NET, "vm", "ab");
     check_member("q" NET, "vm", NULL);
+    check_member("q -name 'a b/c\td'" NET, "vm", "a b_c_d");
+    check_member("q -name ''" NET, "vm", NULL);
 #undef NET
+}
+
+static void test_long_names_are_cut_between_characters(void)
+{
+    g_autoptr(GString) name = g_string_new("x");
+    g_autofree char *line = NULL;
+    g_autofree char *vm = NULL;
+
+    while (name->len < 300) {
+        g_string_append(name, "\xc3\xbc");
+    }
+    line = g_strdup_printf("q -name %s -netdev vmnet-shared,id=n", name->str);
+    vm = member(line, "vm");
+    g_assert_cmpuint(strlen(vm), ==, 127);
+    g_assert_true(g_utf8_validate(vm, -1, NULL));
 }
 
 static void test_mistakes_are_named(void)
@@ -375,6 +392,8 @@ int main(int argc, char **argv)
                     test_nic_keeps_its_options);
     g_test_add_func("/run-args/identity-makes-seed",
                     test_identity_makes_the_seed);
+    g_test_add_func("/run-args/long-names-cut",
+                    test_long_names_are_cut_between_characters);
     g_test_add_func("/run-args/mistakes-are-named", test_mistakes_are_named);
     g_test_add_func("/run-args/paths-with-commas", test_paths_with_commas);
     g_test_add_func("/run-args/option-strings", test_option_strings);
