@@ -52,6 +52,19 @@ typedef struct Daemon {
     ino_t socket_ino;
 } Daemon;
 
+/* Whoever started us without one of these would get our log into a socket. */
+static void open_standard_fds(void)
+{
+    int fd;
+
+    do {
+        fd = open("/dev/null", O_RDWR);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
 static void raise_fd_limit(void)
 {
     struct rlimit limit;
@@ -460,6 +473,7 @@ int main(int argc, char **argv)
         return EXIT_SUCCESS;
     }
 
+    open_standard_fds();
     signal(SIGPIPE, SIG_IGN);
     umask(077);
     raise_fd_limit();

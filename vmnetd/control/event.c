@@ -15,7 +15,7 @@
  * so they have a rate, as such events have in QEMU: what is over it is
  * counted, not sent.
  */
-#define GUEST_EVENTS_BURST 64
+#define GUEST_EVENTS_BURST 256
 #define GUEST_EVENTS_PER_S 16
 
 static bool guest_event_allowed(void)

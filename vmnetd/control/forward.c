@@ -80,6 +80,7 @@ bool forward_new_hostfwd(ControlNetdev *netdev, const HostfwdRule *rule,
     forward->lifetime = FORWARD_LIFETIME_NETDEV;
     forward->netdev = netdev;
     forward->of_options = true;
+    forward->rule = *rule;
     g_ptr_array_add(netdev->forwards, forward);
     return true;
 }
@@ -362,6 +363,28 @@ JsonValue *forward_record(Control *control)
         for (j = 0; j < netdev->forwards->len; j++) {
             record_one(g_ptr_array_index(netdev->forwards, j), list);
         }
+    }
+    return list;
+}
+
+JsonValue *forward_record_hostfwd(const ControlNetdev *netdev)
+{
+    JsonValue *list = json_list();
+    unsigned i;
+
+    for (i = 0; i < netdev->forwards->len; i++) {
+        const ControlForward *forward = g_ptr_array_index(netdev->forwards, i);
+        HostfwdRule rule = forward->rule;
+        g_autofree char *text = NULL;
+        NetworkForwardConfig config;
+
+        if (!forward->of_options) {
+            continue;
+        }
+        network_forward_info(forward->forward, &config);
+        rule.host.port = config.host.port;
+        text = hostfwd_format(&rule);
+        json_list_append(list, json_string(text));
     }
     return list;
 }

@@ -15,7 +15,7 @@
  *     forward_network_gone()
  * @owner: lifetime "client": whose; else NULL
  * @netdev: whose lease it follows, or NULL
- * @of_options: the netdev's hostfwd made it
+ * @of_options: the netdev's hostfwd made it, by @rule
  */
 struct ControlForward {
     Control *control;
@@ -25,6 +25,7 @@ struct ControlForward {
     Client *owner;
     ControlNetdev *netdev;
     bool of_options;
+    HostfwdRule rule;
 };
 
 /** forward_new_hostfwd: a rule of @netdev, in whose list it is. */
@@ -35,6 +36,9 @@ ForwardInfo *forward_add(Client *client, const ForwardOptions *options,
                          GError **error);
 /** forward_record: ForwardOptions of those that a restart would lose. */
 JsonValue *forward_record(Control *control);
+/** forward_record_hostfwd: the rules of @netdev that are in force, with the
+ * ports that were chosen. (transfer full) a list of strings. */
+JsonValue *forward_record_hostfwd(const ControlNetdev *netdev);
 /** forward_free: for lists of ControlForward. */
 void forward_free(void *forward);
 

@@ -143,3 +143,24 @@ bool hostfwd_parse(const char *text, HostfwdRule *ret_rule, GError **error)
     *ret_rule = rule;
     return true;
 }
+
+static void append_address(GString *text, const IpAddr *addr)
+{
+    char printed[IP_STRLEN];
+
+    if (addr->family != AF_UNSPEC) {
+        g_string_append_printf(text, addr->family == AF_INET6 ? "[%s]" : "%s",
+                               ip_addr_format(addr, printed));
+    }
+}
+
+char *hostfwd_format(const HostfwdRule *rule)
+{
+    GString *text = g_string_new(rule->proto == IPPROTO_UDP ? "udp:" : "tcp:");
+
+    append_address(text, &rule->host.addr);
+    g_string_append_printf(text, ":%u-", rule->host.port);
+    append_address(text, &rule->guest.addr);
+    g_string_append_printf(text, ":%u", rule->guest.port);
+    return g_string_free(text, FALSE);
+}

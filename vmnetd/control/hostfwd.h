@@ -32,4 +32,7 @@ typedef struct HostfwdRule {
  */
 bool hostfwd_parse(const char *text, HostfwdRule *ret_rule, GError **error);
 
+/** hostfwd_format: the text that parses to @rule. (transfer full) */
+char *hostfwd_format(const HostfwdRule *rule);
+
 #endif

@@ -82,6 +82,7 @@ static JsonValue *encode_netdev(const ControlNetdev *netdev)
     char mac[MAC_STRLEN];
 
     json_dict_set_string(options, "vm", netdev->vm);
+    json_dict_set(options, "hostfwd", forward_record_hostfwd(netdev));
     if (netdev->has_mac) {
         json_dict_set_string(options, "mac", mac_format(&netdev->mac, mac));
     }
