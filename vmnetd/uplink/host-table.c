@@ -81,7 +81,7 @@ static void attr_multipath(const struct rtattr *attr, uint32_t *ret_ifindex)
 static bool route_parse(const struct nlmsghdr *header, Route *route)
 {
     const struct rtattr *attr;
-    size_t len;
+    int len;    /* signed: padding behind the last one takes it below 0 */
 
     if (header->nlmsg_len < NLMSG_LENGTH(sizeof(*route->rtm))) {
         return false;
@@ -198,23 +198,31 @@ static void table_add_route(HostTable *table, const struct nlmsghdr *header)
     }
 }
 
-bool host_table_add(HostTable *table, const void *msgs, size_t len,
+bool host_table_add(HostTable *table, const void *msgs, size_t n_bytes,
                     bool *ret_done)
 {
-    const struct nlmsghdr *header = msgs;
+    const uint8_t *at = msgs;
+    size_t left = n_bytes;
 
-    for (; NLMSG_OK(header, len); header = NLMSG_NEXT(header, len)) {
-        if (header->nlmsg_type == NLMSG_DONE) {
-            *ret_done = true;
-            return true;
-        }
-        if (header->nlmsg_type == NLMSG_ERROR) {
-            *ret_done = true;
+    while (left >= sizeof(struct nlmsghdr)) {
+        const struct nlmsghdr *header = (const struct nlmsghdr *)at;
+        size_t step;
+
+        if (header->nlmsg_len < sizeof(*header) || header->nlmsg_len > left) {
             return false;
+        }
+        if (header->nlmsg_type == NLMSG_DONE ||
+            header->nlmsg_type == NLMSG_ERROR) {
+            *ret_done = true;
+            return header->nlmsg_type == NLMSG_DONE;
         }
         if (header->nlmsg_type == RTM_NEWROUTE) {
             table_add_route(table, header);
         }
+        /* The last one need not be padded. */
+        step = MIN(NLMSG_ALIGN(header->nlmsg_len), left);
+        at += step;
+        left -= step;
     }
     return true;
 }

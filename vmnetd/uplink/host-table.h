@@ -42,13 +42,13 @@ HostTable *host_table_new(void);
 void host_table_free(HostTable *table);
 
 /**
- * host_table_add: take up what @len bytes of rtnetlink messages say, of which
+ * host_table_add: take up what @n_bytes bytes of rtnetlink messages say, of which
  * each is bounded by its own length; others than RTM_NEWROUTE are skipped.
  * @ret_done: set where NLMSG_DONE or an error ends the dump
  *
  * Returns: false: an error message, or lengths that lie.
  */
-bool host_table_add(HostTable *table, const void *msgs, size_t len,
+bool host_table_add(HostTable *table, const void *msgs, size_t n_bytes,
                     bool *ret_done);
 /** host_table_finish: after the last host_table_add(): choose addresses. */
 void host_table_finish(HostTable *table);

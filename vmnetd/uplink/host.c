@@ -85,7 +85,7 @@ static bool is_of_dump(const void *msgs, size_t len, uint32_t seq)
 {
     const struct nlmsghdr *header = msgs;
 
-    return NLMSG_OK(header, len) && header->nlmsg_seq == seq;
+    return len >= sizeof(*header) && header->nlmsg_seq == seq;
 }
 
 static HostTable *dump_read(Host *host)
