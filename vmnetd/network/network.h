@@ -168,9 +168,17 @@ NetworkForward *network_forward_new(Network *network,
 /** The config in force: the port chosen, the guest's address of now. */
 void network_forward_info(const NetworkForward *forward,
                           NetworkForwardConfig *ret_config);
+/**
+ * network_forward_free: stop listening. A persistent one is taken off the disk
+ * as well, unless this comes from NetworkOps.stopped.
+ */
 void network_forward_free(NetworkForward *forward);
-/** Forwards with @persistent that the network made from disk at its start:
- * (transfer container) (element-type NetworkForward) */
+/**
+ * network_forwards: the persistent ones, made from disk or since: they belong
+ * to the network, which ends them when it stops.
+ *
+ * Returns: (transfer container) (element-type NetworkForward)
+ */
 GPtrArray *network_forwards(Network *network);
 
 #endif
