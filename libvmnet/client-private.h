@@ -41,6 +41,23 @@ bool vmnet_client_send(VmnetClient *client, const JsonValue *message, int fd,
 JsonValue *vmnet_client_receive(VmnetClient *client, int timeout_ms,
                                 GError **error);
 
+/**
+ * vmnet_client_new: a client on a connection that has not been greeted yet.
+ * @fd: (transfer full)
+ * @path: of the socket, for messages
+ */
+VmnetClient *vmnet_client_new(int fd, const char *path);
+
+/**
+ * vmnet_client_greet: wait for the greeting, negotiate, check the protocol.
+ * @deadline_us: see deadline.h
+ */
+bool vmnet_client_greet(VmnetClient *client, int64_t deadline_us,
+                        GError **error);
+
+/** vmnet_client_is_lost: the connection ended before the greeting was over. */
+bool vmnet_client_is_lost(const VmnetClient *client);
+
 /** vmnet_client_get_fd: to poll before vmnet_client_receive(). */
 int vmnet_client_get_fd(const VmnetClient *client);
 

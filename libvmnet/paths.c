@@ -223,7 +223,7 @@ static char *read_holder(int fd)
 int vmnet_paths_state_lock(const char *state_dir, const char *socket_path,
                            char **ret_holder, GError **error)
 {
-    g_autofree char *path = g_build_filename(state_dir, "daemon.lock", NULL);
+    g_autofree char *path = g_build_filename(state_dir, "lock", NULL);
     g_autofree char *line = g_strdup_printf("%s\n", socket_path);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     int errnum;
@@ -253,7 +253,7 @@ int vmnet_paths_state_lock(const char *state_dir, const char *socket_path,
 
 char *vmnet_paths_state_holder(const char *state_dir)
 {
-    g_autofree char *path = g_build_filename(state_dir, "daemon.lock", NULL);
+    g_autofree char *path = g_build_filename(state_dir, "lock", NULL);
     char *holder = NULL;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 

@@ -53,7 +53,7 @@ int vmnet_paths_lock(int timeout_ms, GError **error);
 /**
  * vmnet_paths_state_lock: take the lock of a state directory (which exists),
  * for as long as the returned CLOEXEC descriptor is open, and write into it by
- * which socket its holder is reached: the file daemon.lock in @state_dir.
+ * which socket its holder is reached: the file lock in @state_dir.
  * @ret_holder: (transfer full): the holder's socket if another daemon has it
  *
  * Returns: -1 with @error and, if it is held, errno EAGAIN.

@@ -19,7 +19,6 @@
  */
 #include "run-args.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "opts.h"
@@ -27,10 +26,8 @@
 #include "qapi/qapi-types.h"
 #include "qapi/qapi-visit.h"
 #include "qemu-options.h"
+#include "run-args-private.h"
 #include "vmnet/error.h"
-
-/* Longest name of a machine, as vmnetd takes it. */
-#define VM_NAME_BYTES 127
 
 /* Keys of -nic that describe the NIC; all others are the netdev's. */
 static const char *const nic_keys[] = {
@@ -66,7 +63,7 @@ static bool is_vmnet(const char *type)
     return type && g_str_has_prefix(type, "vmnet-");
 }
 
-static JsonValue *parse_json(const char *text)
+JsonValue *run_args_parse_json(const char *text)
 {
     return text[0] == '{' ? json_parse(text, strlen(text), NULL) : NULL;
 }
@@ -78,7 +75,7 @@ static char *type_of(const char *text)
     g_autoptr(GPtrArray) opts = NULL;
 
     if (text[0] == '{') {
-        json = parse_json(text);
+        json = run_args_parse_json(text);
         return json ? g_strdup(json_dict_get_string(json, "type")) : NULL;
     }
     opts = opts_parse(text, "type");
@@ -215,103 +212,6 @@ static bool add_netdev(RunArgs *args, int value_index, bool is_nic,
     return true;
 }
 
-/* What tells this machine from others */
-
-static void set_disk(RunArgs *args, const char *file)
-{
-    if (!args->disk && file && *file) {
-        g_autofree char *absolute = g_canonicalize_filename(file, NULL);
-        char *resolved = realpath(absolute, NULL);
-
-        args->disk = g_strdup(resolved ?: absolute);
-        free(resolved);
-    }
-}
-
-static void scan_name(RunArgs *args, const char *value)
-{
-    g_autoptr(GPtrArray) opts = opts_parse(value, "guest");
-
-    g_free(args->name);
-    args->name = g_strdup(opts_get(opts, "guest"));
-}
-
-static void scan_uuid(RunArgs *args, const char *value)
-{
-    g_free(args->uuid);
-    args->uuid = g_ascii_strdown(value, -1);
-}
-
-/* Firmware and installation media are the same for many machines. */
-static void scan_drive(RunArgs *args, const char *value)
-{
-    g_autoptr(GPtrArray) opts = opts_parse(value, NULL);
-    const char *interface = opts_get(opts, "if");
-
-    if (g_strcmp0(opts_get(opts, "media"), "cdrom") != 0 &&
-        g_strcmp0(interface, "pflash") != 0 &&
-        g_strcmp0(interface, "floppy") != 0 &&
-        !opts_get_on(opts, "readonly") && !opts_get_on(opts, "read-only")) {
-        set_disk(args, opts_get(opts, "file"));
-    }
-}
-
-static void scan_blockdev_json(RunArgs *args, const JsonValue *node)
-{
-    const JsonValue *file = json_dict_get(node, "file");
-    bool read_only = false;
-
-    json_dict_get_bool(node, "read-only", &read_only);
-    if (!read_only) {
-        set_disk(args, json_dict_get_string(node, "filename"));
-        if (file && json_type(file) == JSON_DICT) {
-            set_disk(args, json_dict_get_string(file, "filename"));
-        }
-    }
-}
-
-static void scan_blockdev(RunArgs *args, const char *value)
-{
-    g_autoptr(JsonValue) json = parse_json(value);
-    g_autoptr(GPtrArray) opts = NULL;
-
-    if (json) {
-        scan_blockdev_json(args, json);
-        return;
-    }
-    opts = opts_parse(value, "driver");
-    if (!opts_get_on(opts, "read-only")) {
-        set_disk(args, opts_get(opts, "filename") ?:
-                       opts_get(opts, "file.filename"));
-    }
-}
-
-static const struct {
-    const char *option;
-    void (*scan)(RunArgs *args, const char *value);
-} identity_options[] = {
-    { "name", scan_name },
-    { "uuid", scan_uuid },
-    { "drive", scan_drive },
-    { "blockdev", scan_blockdev },
-    { "hda", set_disk },
-    { "hdb", set_disk },
-    { "hdc", set_disk },
-    { "hdd", set_disk },
-    { "sd", set_disk },
-};
-
-static void scan_identity(RunArgs *args, const char *option, const char *value)
-{
-    size_t i;
-
-    for (i = 0; i < G_N_ELEMENTS(identity_options); i++) {
-        if (strcmp(option, identity_options[i].option) == 0) {
-            identity_options[i].scan(args, value);
-        }
-    }
-}
-
 /* What NICs say of their netdevs */
 
 /* An address that two say: they have to agree. */
@@ -353,7 +253,7 @@ static bool found_nic(RunArgs *args, const char *id, const char *mac,
 static bool scan_device(RunArgs *args, int value_index, GError **error)
 {
     const char *text = args->argv[value_index];
-    g_autoptr(JsonValue) json = parse_json(text);
+    g_autoptr(JsonValue) json = run_args_parse_json(text);
     g_autoptr(GPtrArray) opts = NULL;
 
     if (json) {
@@ -423,7 +323,7 @@ static bool first_walk(RunArgs *args, const char *option, int value_index,
     if (is_nic || strcmp(option, "netdev") == 0) {
         return add_netdev(args, value_index, is_nic, error);
     }
-    scan_identity(args, option, args->argv[value_index]);
+    run_identity_scan(args, option, args->argv[value_index]);
     return true;
 }
 
@@ -439,70 +339,6 @@ static bool second_walk(RunArgs *args, const char *option, int value_index,
     return true;
 }
 
-/*
- * Text that is the same whenever the same machine starts.  Machines that
- * nothing tells apart have the same: vmnetd gives the first of them that runs
- * the address that is derived from it, the second the next, and so on.
- */
-static char *mac_seed(const RunArgs *args, const char *id)
-{
-    if (args->uuid) {
-        return g_strdup_printf("uuid:%s/%s", args->uuid, id);
-    }
-    if (args->name) {
-        return g_strdup_printf("name:%s/%s", args->name, id);
-    }
-    if (args->disk) {
-        return g_strdup_printf("disk:%s/%s", args->disk, id);
-    }
-    return g_strdup_printf("any/%s", id);
-}
-
-static void set_default(JsonValue *dict, const char *key, const char *value)
-{
-    if (value && !json_dict_get(dict, key)) {
-        json_dict_set_string(dict, key, value);
-    }
-}
-
-/*
- * @name as vmnetd takes it: VM/ID is how others see a netdev, so that a "/"
- * cannot be part of it.  NULL if there is nothing left.
- */
-static char *vm_name(const char *name)
-{
-    g_autofree char *vm = name ? g_utf8_make_valid(name, -1) : NULL;
-    char *p, *end;
-
-    if (!vm || !*vm) {
-        return NULL;
-    }
-    for (p = vm; *p; p++) {
-        if (*p == '/' || g_ascii_iscntrl(*p)) {
-            *p = '_';
-        }
-    }
-    if (strlen(vm) > VM_NAME_BYTES) {
-        end = g_utf8_find_prev_char(vm, vm + VM_NAME_BYTES + 1);
-        *end = '\0';
-    }
-    return g_steal_pointer(&vm);
-}
-
-static void set_identity(RunArgs *args)
-{
-    g_autofree char *vm = vm_name(args->name) ?: vm_name(args->uuid);
-    guint i;
-
-    for (i = 0; i < args->netdevs->len; i++) {
-        RunNetdev *netdev = g_ptr_array_index(args->netdevs, i);
-        g_autofree char *seed = mac_seed(args, netdev->id);
-
-        set_default(netdev->args, "vm", vm);
-        set_default(netdev->args, "mac-seed", seed);
-    }
-}
-
 RunArgs *run_args_scan(int argc, char **argv, GError **error)
 {
     g_autoptr(RunArgs) args = g_new0(RunArgs, 1);
@@ -513,119 +349,6 @@ RunArgs *run_args_scan(int argc, char **argv, GError **error)
     if (!walk(args, first_walk, error) || !walk(args, second_walk, error)) {
         return NULL;
     }
-    set_identity(args);
+    run_identity_apply(args);
     return g_steal_pointer(&args);
-}
-
-/* Rewriting */
-
-static char *stream_text(const RunNetdev *netdev, const QemuVersion *version,
-                         const RunTarget *target)
-{
-    static const char *const reconnect[] = {
-        [QEMU_RECONNECT_NONE] = "",
-        [QEMU_RECONNECT_SECONDS] = ",reconnect=1",
-        [QEMU_RECONNECT_MS] = ",reconnect-ms=100",
-    };
-    g_autofree char *path = opts_escape(target->path);
-
-    return g_strdup_printf("stream,id=%s,server=off,addr.type=unix,"
-                           "addr.path=%s%s", netdev->id, path,
-                           reconnect[qemu_version_reconnect(version)]);
-}
-
-static char *nic_text(const RunNetdev *netdev, const RunTarget *target)
-{
-    GString *text = g_string_new(NULL);
-    guint i;
-
-    g_string_printf(text, "socket,fd=%d", target->fd);
-    for (i = 0; i < netdev->nic_options->len; i++) {
-        g_string_append_printf(text, ",%s", (const char *)
-                               g_ptr_array_index(netdev->nic_options, i));
-    }
-    if (netdev->mac_place == RUN_MAC_NIC && target->mac) {
-        g_string_append_printf(text, ",mac=%s", target->mac);
-    }
-    return g_string_free(text, FALSE);
-}
-
-static void replace(char **arg, char *text)
-{
-    g_free(*arg);
-    *arg = text;
-}
-
-static void add_mac(const RunNetdev *netdev, char **arg, const char *mac)
-{
-    g_autoptr(JsonValue) json = NULL;
-
-    switch (netdev->mac_place) {
-    case RUN_MAC_NONE:
-    case RUN_MAC_NIC:
-        break;
-    case RUN_MAC_DEVICE:
-        replace(arg, g_strdup_printf("%s,mac=%s", *arg, mac));
-        break;
-    case RUN_MAC_NET_NIC:
-        replace(arg, g_strdup_printf("%s,macaddr=%s", *arg, mac));
-        break;
-    case RUN_MAC_DEVICE_JSON:
-        json = parse_json(*arg);
-        if (json) {
-            json_dict_set_string(json, "mac", mac);
-            replace(arg, json_to_text(json));
-        }
-        break;
-    }
-}
-
-char **run_args_rewrite(const RunArgs *args, const QemuVersion *version,
-                        const RunTarget *targets)
-{
-    char **argv = g_strdupv(args->argv);
-    guint i;
-
-    for (i = 0; i < args->netdevs->len; i++) {
-        const RunNetdev *netdev = g_ptr_array_index(args->netdevs, i);
-        char **value = &argv[netdev->value_index];
-
-        replace(value, netdev->kind == RUN_NIC ?
-                       nic_text(netdev, &targets[i]) :
-                       stream_text(netdev, version, &targets[i]));
-        if (targets[i].mac && netdev->mac_index) {
-            add_mac(netdev, &argv[netdev->mac_index], targets[i].mac);
-        }
-    }
-    return argv;
-}
-
-/* Quoting */
-
-static bool needs_quotes(const char *arg)
-{
-    static const char safe[] = "%+,-./:=@^_";
-
-    if (!*arg) {
-        return true;
-    }
-    for (; *arg; arg++) {
-        if (!g_ascii_isalnum(*arg) && !strchr(safe, *arg)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-char *run_args_quote(char **argv)
-{
-    GString *line = g_string_new(NULL);
-
-    for (; *argv; argv++) {
-        g_autofree char *quoted = needs_quotes(*argv) ? g_shell_quote(*argv)
-                                                      : g_strdup(*argv);
-
-        g_string_append_printf(line, "%s%s", line->len ? " " : "", quoted);
-    }
-    return g_string_free(line, FALSE);
 }

@@ -24,7 +24,7 @@
 
 #define ASK_TIMEOUT_MS 10000
 #define ANSWER_BYTES 4096
-#define CACHE_NAME "qemu-versions"
+#define CACHE_NAME "versions"
 #define CACHE_LINES 32
 #define CACHE_BYTES (64 * 1024)
 
