@@ -81,8 +81,7 @@ static void icmp_answer(IcmpFlow *f, uint8_t *reply, size_t len,
 
         frame_init(&one, &iov, 1);
         nat_out_flush(nat, now_ms);
-        nat->n_output++;
-        nat->ops.output(nat->opaque, &one, 1, now_ms);
+        nat_output(nat, &one, 1, now_ms);
     }
 }
 

@@ -61,12 +61,19 @@ typedef struct NatWait {
 
 typedef struct TcpFlow TcpFlow;
 
-/* Segments of one flow that follow each other, until one sendmsg(). */
+/*
+ * TcpGather: segments of one flow that follow each other, until one sendmsg().
+ * @copy: where frames do not stay until the flush, small ones are copied: that
+ *     costs a twentieth of a system call
+ */
+#define TCP_GATHER_BYTES (64 * 1024)
+#define TCP_GATHER_COPY_MAX 4096
 typedef struct TcpGather {
     TcpFlow *flow;
     struct iovec iov[FRAME_BATCH_MAX];
     unsigned n_iov;
     uint32_t len;
+    uint8_t *copy;
 } TcpGather;
 
 struct Nat {
@@ -87,6 +94,7 @@ struct Nat {
     uint16_t ip_id;
     uint32_t ip6_id;
     bool in_input;          /* nothing may be output now */
+    bool outputting;        /* ops.output() has not come back */
     bool resuming;
     uint64_t n_output;      /* frames handed out */
     int64_t deadline_ms;
@@ -102,6 +110,9 @@ uint8_t *nat_out_reserve(Nat *nat, size_t len, int64_t now_ms);
 /** nat_out_commit: @len bytes of what was reserved last are a frame. */
 void nat_out_commit(Nat *nat, size_t len);
 void nat_out_flush(Nat *nat, int64_t now_ms);
+
+/** nat_output: hand @n frames over at once. */
+void nat_output(Nat *nat, Frame *frames, unsigned n, int64_t now_ms);
 
 /** nat_headers: Ethernet and IP headers from @flow's outside to its guest. */
 IpHeaders nat_headers(Nat *nat, const Flow *flow, uint8_t proto);

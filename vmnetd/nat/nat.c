@@ -79,6 +79,7 @@ void nat_free(Nat *nat)
     flow_table_free(nat->flows);
     frag_table_free(nat->frags);
     nat_out_clear(nat);
+    g_free(nat->gather.copy);
     g_free(nat);
 }
 
@@ -171,7 +172,6 @@ static NatVerdict input_fragment(Nat *nat, const Frame *frame,
         nat->reassembled = true;
         verdict = input_whole(nat, &whole_frame, &whole_ip, now_ms);
         nat->reassembled = false;
-        tcp_gather_flush(nat);      /* the packet's memory goes */
         frag_packet_free(packet);
         break;
     }
@@ -183,6 +183,9 @@ NatVerdict nat_input(Nat *nat, const Frame *frame, const IpPacket *ip,
 {
     NatVerdict verdict;
 
+    if (nat->outputting) {
+        return NAT_LIMIT;   /* from within our own output: not now */
+    }
     nat->in_input = true;
     verdict = ip->is_fragment ? input_fragment(nat, frame, ip, now_ms)
                               : input_whole(nat, frame, ip, now_ms);
@@ -211,6 +214,9 @@ void nat_done(Nat *nat, int64_t now_ms)
 
 void nat_flush(Nat *nat, int64_t now_ms)
 {
+    if (nat->outputting) {
+        return;             /* who outputs flushes */
+    }
     tcp_flush(nat, now_ms);
     nat_done(nat, now_ms);
 }

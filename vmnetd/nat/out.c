@@ -22,6 +22,14 @@ void nat_out_clear(Nat *nat)
     g_clear_pointer(&nat->stage.big, g_free);
 }
 
+void nat_output(Nat *nat, Frame *frames, unsigned n, int64_t now_ms)
+{
+    nat->n_output += n;
+    nat->outputting = true;
+    nat->ops.output(nat->opaque, frames, n, now_ms);
+    nat->outputting = false;
+}
+
 void nat_out_flush(Nat *nat, int64_t now_ms)
 {
     NatOut *out = &nat->out;
@@ -31,8 +39,7 @@ void nat_out_flush(Nat *nat, int64_t now_ms)
     if (n) {
         out->n = 0;
         out->used = 0;
-        nat->n_output += n;
-        nat->ops.output(nat->opaque, out->frames, n, now_ms);
+        nat_output(nat, out->frames, n, now_ms);
     }
 }
 
@@ -129,8 +136,7 @@ void nat_out_fragments(Nat *nat, const IpHeaders *headers, const uint8_t *l4,
         iov[batch][1] = (struct iovec){ (void *)(l4 + offset), len };
         frame_init(&frames[batch], iov[batch], 2);
         if (++batch == FRAME_BATCH_MAX || i == n - 1) {
-            nat->n_output += batch;
-            nat->ops.output(nat->opaque, frames, batch, now_ms);
+            nat_output(nat, frames, batch, now_ms);
             batch = 0;
         }
     }
@@ -139,8 +145,10 @@ void nat_out_fragments(Nat *nat, const IpHeaders *headers, const uint8_t *l4,
 unsigned nat_room(Nat *nat, const MacAddr *mac, size_t len, unsigned max,
                   int64_t now_ms)
 {
-    size_t room = nat->ops.room(nat->opaque, mac, now_ms);
+    size_t room;
 
+    nat_out_flush(nat, now_ms);     /* what is queued takes some of it */
+    room = nat->ops.room(nat->opaque, mac, now_ms);
     return MIN(room / (len + NAT_FRAME_OVERHEAD), max);
 }
 
@@ -170,7 +178,7 @@ void nat_resume(Nat *nat, int64_t now_ms)
     uint64_t before;
     unsigned n;
 
-    if (nat->resuming) {
+    if (nat->resuming || nat->outputting) {
         return;
     }
     nat->resuming = true;

@@ -57,9 +57,30 @@ void tcp_gather_flush(Nat *nat)
     }
 }
 
-/* Gather @len bytes of @frame from @offset on, the next in order. */
-static void tcp_gather(TcpFlow *f, const Frame *frame, uint32_t offset,
-                       uint32_t len)
+/* Add a copy of @len bytes of @frame from @offset on: one piece of memory. */
+static void tcp_gather_copy(TcpFlow *f, const Frame *frame, uint32_t offset,
+                            uint32_t len)
+{
+    TcpGather *gather = &f->nat->gather;
+
+    if (!gather->copy) {
+        gather->copy = g_malloc(TCP_GATHER_BYTES);
+    }
+    if (gather->flow != f || gather->len + len > TCP_GATHER_BYTES ||
+        gather->n_iov != 1 || gather->iov[0].iov_base != gather->copy) {
+        tcp_gather_flush(f->nat);
+    }
+    if (frame_peek(frame, offset, gather->copy + gather->len, len) == len) {
+        gather->flow = f;
+        gather->len += len;
+        gather->n_iov = 1;
+        gather->iov[0] = (struct iovec){ gather->copy, gather->len };
+    }
+}
+
+/* Add @len bytes of @frame from @offset on, where they are. */
+static void tcp_gather_refer(TcpFlow *f, const Frame *frame, uint32_t offset,
+                             uint32_t len)
 {
     TcpGather *gather = &f->nat->gather;
     size_t left = len;
@@ -79,8 +100,24 @@ static void tcp_gather(TcpFlow *f, const Frame *frame, uint32_t offset,
         gather->n_iov = i;
         gather->len += len;
     }
-    if (!f->nat->config.hold_frames) {
-        tcp_gather_flush(f->nat);
+}
+
+/* @len bytes of @frame from @offset on are the next in order. */
+static void tcp_gather(TcpFlow *f, const Frame *frame, uint32_t offset,
+                       uint32_t len)
+{
+    Nat *nat = f->nat;
+
+    if (nat->config.hold_frames && !nat->reassembled) {
+        tcp_gather_refer(f, frame, offset, len);
+    } else if (len <= TCP_GATHER_COPY_MAX) {
+        tcp_gather_copy(f, frame, offset, len);
+    } else {
+        tcp_gather_flush(nat);
+        if (!f->blocked) {
+            tcp_gather_refer(f, frame, offset, len);
+            tcp_gather_flush(nat);
+        }
     }
 }
 

@@ -386,8 +386,7 @@ static void tcp_output(TcpFlow *f, uint32_t seq, uint32_t n, int64_t now_ms)
         }
         frame_init(frame, iov, n_iov);
     }
-    nat->n_output += i;
-    nat->ops.output(nat->opaque, stage->frames, i, now_ms);
+    nat_output(nat, stage->frames, i, now_ms);
 }
 
 static uint32_t tcp_stage(TcpFlow *f, uint32_t seq, uint32_t max,

@@ -355,8 +355,7 @@ static void udp_deliver(UdpSocket *sock, UdpReceived *r, unsigned n,
         }
     }
     if (n_frames) {
-        nat->n_output += n_frames;
-        nat->ops.output(nat->opaque, nat->stage.frames, n_frames, now_ms);
+        nat_output(nat, nat->stage.frames, n_frames, now_ms);
     }
 }
 
