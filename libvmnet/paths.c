@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <pwd.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/file.h>
@@ -82,20 +83,43 @@ static bool dir_check_if_there(const char *path, GError **error)
     return dir_stat_check(path, &st, error);
 }
 
+/* A directory that is given, not made by us: it may be a link to one. */
 static bool is_our_dir(const char *path)
 {
     struct stat st;
 
-    return lstat(path, &st) == 0 && S_ISDIR(st.st_mode) &&
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode) &&
            st.st_uid == geteuid();
 }
 
-/* An XDG variable counts if it is an absolute path (XDG base directories). */
+static bool is_there(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+/* A variable counts if it is an absolute path (XDG base directories). */
 static const char *env_absolute(const char *name)
 {
     const char *value = g_getenv(name);
 
     return value && value[0] == '/' ? value : NULL;
+}
+
+/*
+ * $HOME, unless it is another user's, which `sudo -E` and su leave: what root
+ * makes there would be in that user's way.
+ */
+static const char *home_dir(void)
+{
+    const char *home = env_absolute("HOME");
+    const struct passwd *user;
+
+    if (home && is_our_dir(home)) {
+        return home;
+    }
+    user = getpwuid(geteuid());
+    return user && user->pw_dir && user->pw_dir[0] == '/' ? user->pw_dir
+                                                          : home ?: "/";
 }
 
 char *vmnet_paths_runtime_dir(bool create, GError **error)
@@ -105,7 +129,7 @@ char *vmnet_paths_runtime_dir(bool create, GError **error)
     const char *xdg = env_absolute("XDG_RUNTIME_DIR");
     g_autofree char *path = NULL;
 
-    if (xdg) {
+    if (xdg && is_our_dir(xdg)) {
         path = g_build_filename(xdg, "vmnet", NULL);
     } else if (is_our_dir(user_dir)) {
         path = g_build_filename(user_dir, "vmnet", NULL);
@@ -130,11 +154,10 @@ char *vmnet_paths_state_dir(bool create, GError **error)
     const char *xdg = env_absolute("XDG_STATE_HOME");
     g_autofree char *path = NULL;
 
-    if (xdg) {
+    if (xdg && (!is_there(xdg) || is_our_dir(xdg))) {
         path = g_build_filename(xdg, "vmnet", NULL);
     } else {
-        path = g_build_filename(g_get_home_dir(), ".local", "state", "vmnet",
-                                NULL);
+        path = g_build_filename(home_dir(), ".local", "state", "vmnet", NULL);
     }
 
     if (create && g_mkdir_with_parents(path, 0700) < 0) {

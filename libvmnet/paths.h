@@ -23,6 +23,11 @@
  *     refused with an error that says whose it is.
  * vmnet_paths_state_dir: $XDG_STATE_HOME/vmnet, else ~/.local/state/vmnet.
  *
+ * A variable that names another user's directory (after `sudo -E` or su) is
+ * passed over, and so is an $XDG_RUNTIME_DIR that is gone (in a tmux that has
+ * outlived its session): there is still one daemon, since whoever starts one
+ * finds the state directory's lock held and connects to its holder.
+ *
  * Without @create, a directory that is not there is no error: its path is
  * returned, and what opens a file in it will say so.
  *

@@ -146,7 +146,10 @@ static char *network_options(const char *network)
         strcmp(name, "bridged") == 0) {
         return g_strdup_printf("vmnet-%s,id=net0%s", name, rest);
     }
-    if (g_str_has_prefix(name, "vmnet-") || name[0] == '{') {
+    if (network[0] == '{') {
+        return g_strdup(network);
+    }
+    if (g_str_has_prefix(name, "vmnet-")) {
         return g_strdup_printf("%s,id=net0%s", name, rest);
     }
     return g_strdup_printf("vmnet-shared,id=net0,network=%s%s", name, rest);

@@ -265,6 +265,8 @@ def test_network_option_gives_a_connected_socket(fake, port, fd):
     ('vmnet-host,network=lab,isolated=on',
      {'type': 'vmnet-host', 'network': 'lab', 'isolated': True}),
     ('shared,id=mine', {'type': 'vmnet-shared', 'id': 'mine'}),
+    ('{"type": "vmnet-host", "id": "x", "mtu": 9000}',
+     {'type': 'vmnet-host', 'id': 'x', 'mtu': 9000}),
 ])
 def test_network_option_names_a_network(fake, network, expected):
     done = fake.run('vmnet-run', '--network', network, '--', 'true')

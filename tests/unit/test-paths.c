@@ -155,6 +155,48 @@ static void test_relative_xdg_is_ignored(Fixture *f, const void *data)
     g_assert_false(path && g_str_has_prefix(path, "relative"));
 }
 
+static void test_gone_or_foreign_xdg_is_ignored(Fixture *f, const void *data)
+{
+    g_autofree char *gone = g_build_filename(f->dir, "gone", NULL);
+    g_autofree char *path = NULL;
+
+    g_setenv("XDG_RUNTIME_DIR", gone, TRUE);
+    path = vmnet_paths_runtime_dir(false, NULL);
+    g_assert_false(path && g_str_has_prefix(path, f->dir));
+
+    g_assert_cmpint(g_mkdir(gone, 0700), ==, 0);
+    if (chown(gone, 65534, -1) == 0) {
+        g_clear_pointer(&path, g_free);
+        path = vmnet_paths_runtime_dir(false, NULL);
+        g_assert_false(path && g_str_has_prefix(path, f->dir));
+        g_setenv("XDG_STATE_HOME", gone, TRUE);
+        g_setenv("HOME", gone, TRUE);
+        g_clear_pointer(&path, g_free);
+        path = vmnet_paths_state_dir(false, NULL);
+        g_assert_false(path && g_str_has_prefix(path, f->dir));
+    }
+}
+
+static void test_state_lock_names_its_holder(Fixture *f, const void *data)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *holder = NULL;
+    int fd = vmnet_paths_state_lock(f->dir, "/run/a b.sock", &holder, &error);
+
+    g_assert_no_error(error);
+    g_assert_null(holder);
+    holder = vmnet_paths_state_holder(f->dir);
+    g_assert_cmpstr(holder, ==, "/run/a b.sock");
+    g_clear_pointer(&holder, g_free);
+    g_assert_cmpint(vmnet_paths_state_lock(f->dir, "/run/b.sock", &holder,
+                                           &error), ==, -1);
+    g_assert_cmpint(errno, ==, EAGAIN);
+    g_assert_nonnull(error);
+    g_assert_cmpstr(holder, ==, "/run/a b.sock");
+    close(fd);
+    g_assert_null(vmnet_paths_state_holder(f->dir));
+}
+
 static void test_lock_is_held_once(Fixture *f, const void *data)
 {
     g_autoptr(GError) error = NULL;
@@ -264,6 +306,9 @@ int main(int argc, char **argv)
     ADD("dir/writable-by-others-refused", test_writable_by_others_is_refused);
     ADD("dir/foreign-refused", test_foreign_is_refused);
     ADD("socket/by-environment", test_socket_by_environment);
+    ADD("runtime-dir/gone-or-foreign-ignored",
+        test_gone_or_foreign_xdg_is_ignored);
+    ADD("lock/state-names-holder", test_state_lock_names_its_holder);
     ADD("lock/held-once", test_lock_is_held_once);
     ADD("unix/odd-paths", test_sockets_at_odd_paths);
     ADD("unix/name-too-long", test_name_too_long_is_an_error);
