@@ -111,13 +111,13 @@ static void test_foreign_is_refused(Fixture *f, const void *data)
     g_autoptr(GError) error = NULL;
 
     g_assert_cmpint(g_mkdir(path, 0700), ==, 0);
-    if (chown(path, 65534, -1) < 0) {
+    if (chown(path, geteuid() + 1, -1) < 0) {
         g_test_skip("needs root, to give a directory away");
         return;
     }
     g_assert_false(vmnet_paths_dir_check(path, &error));
     g_assert_error(error, VMNET_ERROR, VMNET_INVALID_ACCESS);
-    g_assert_nonnull(strstr(error->message, "uid 65534"));
+    g_assert_nonnull(strstr(error->message, "belongs to uid"));
 }
 
 static void test_file_is_refused(Fixture *f, const void *data)
@@ -165,7 +165,7 @@ static void test_gone_or_foreign_xdg_is_ignored(Fixture *f, const void *data)
     g_assert_false(path && g_str_has_prefix(path, f->dir));
 
     g_assert_cmpint(g_mkdir(gone, 0700), ==, 0);
-    if (chown(gone, 65534, -1) == 0) {
+    if (chown(gone, geteuid() + 1, -1) == 0) {
         g_clear_pointer(&path, g_free);
         path = vmnet_paths_runtime_dir(false, NULL);
         g_assert_false(path && g_str_has_prefix(path, f->dir));
