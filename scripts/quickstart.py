@@ -96,7 +96,9 @@ class Quickstart:
     def boot(self):
         """Two guests, started by the same command line."""
         kernel = image.ensure(self.options.image)
-        accel = 'kvm' if kvm_works(QEMU, kernel) else 'tcg'
+        accel = self.options.accel
+        if not accel:
+            accel = 'kvm' if kvm_works(QEMU, kernel) else 'tcg'
         netdev = NETDEV
         if self.loopback:
             netdev += ',host-loopback=on'
@@ -173,7 +175,7 @@ class Quickstart:
     def fetch(self, host, port):
         """HTTP from the host; the guest's own digest decides."""
         text = self.guests[0].run(
-            'time timeout 20 wget -q -O /tmp/data http://%s:%d/data; '
+            'timeout 20 wget -q -O /tmp/data http://%s:%d/data; '
             'sha256sum /tmp/data' % (host, port), 60).text
         expect(services.sha256(self.data) in text, text.strip()[-200:])
         return '%d bytes, sha256 equal' % len(self.data)
@@ -247,11 +249,20 @@ class Quickstart:
              ('udp', udp), ('tcp6', tcp6), ('udp6', udp6), ('ping', ping),
              ('neighbours', neighbours), ('forward', forward))
 
+    def wanted(self, title):
+        """Whether --only leaves this step in, or another one needs it."""
+        only = self.options.only
+        return only in (None, title) or title in ('boot', 'lease') or \
+            title == 'advertisement' and only.endswith('6') or \
+            title == 'neighbours' and only == 'forward'
+
     def run(self):
         """All steps; returns how many failed."""
         failed = skipped = 0
         start = time.monotonic()
         for title, step in self.STEPS:
+            if not self.wanted(title):
+                continue
             begin = time.monotonic()
             print('%-14s ' % title, end='', flush=True)
             try:
@@ -261,7 +272,7 @@ class Quickstart:
             except (Failed, GuestError, image.ImageError, OSError) as why:
                 verdict, detail, failed = 'FAILED', str(why), failed + 1
             print('%-7s %5.1f s  %s' % (verdict, time.monotonic() - begin,
-                                        detail), flush=True)
+                                        ' '.join(detail.split())), flush=True)
             if verdict == 'FAILED' and title in ('boot', 'lease'):
                 self.show_logs()
                 print('the other steps need this one')
@@ -306,6 +317,11 @@ def main():
     parser.add_argument('--break', dest='broken', metavar='STEP',
                         choices=[name for name, _ in Quickstart.STEPS],
                         help='make STEP fail (for the tests)')
+    parser.add_argument('--only', metavar='STEP',
+                        choices=[name for name, _ in Quickstart.STEPS],
+                        help='STEP and those that it needs')
+    parser.add_argument('--accel', choices=('kvm', 'tcg'),
+                        help='do not probe for KVM')
     parser.add_argument('--build', default=os.path.join(TOP, 'build'),
                         help='build directory (default: build)')
     parser.add_argument('--image', help='where the guest\'s kernel is kept '

@@ -31,6 +31,9 @@ mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev 2>/dev/null
 echo 1 > /proc/sys/kernel/printk
+# No second of waiting before an IPv6 address is used.
+echo 0 > /proc/sys/net/ipv6/conf/default/dad_transmits
+echo 0 > /proc/sys/net/ipv6/conf/default/router_solicitation_delay
 for module in $(cat /modules/order); do
     insmod /modules/$module.ko 2>/dev/null
 done
