@@ -9,27 +9,11 @@
  */
 #include "control/forward.h"
 
-#include <string.h>
 
 #include "control/client.h"
 #include "control/netdev.h"
 #include "control/record.h"
-#include "qapi/qapi-commands.h"
-#include "qapi/qapi-error.h"
 #include "qapi/qapi-visit.h"
-#include "vmnet/error.h"
-
-G_GNUC_PRINTF(2, 3)
-static void refuse(GError **error, const char *format, ...)
-{
-    g_autofree char *text = NULL;
-    va_list args;
-
-    va_start(args, format);
-    text = g_strdup_vprintf(format, args);
-    va_end(args);
-    g_set_error_literal(error, VMNET_ERROR, VMNET_INVALID_ARGUMENT, text);
-}
 
 /* As QEMU does, a rule without an address of the host is open to all. */
 static void say_once_open(const IpEndpoint *host)
@@ -44,8 +28,9 @@ static void say_once_open(const IpEndpoint *host)
     }
 }
 
-static ControlForward *make(Control *control, Network *network,
-                            const NetworkForwardConfig *config, GError **error)
+ControlForward *forward_make(Control *control, Network *network,
+                             const NetworkForwardConfig *config,
+                             GError **error)
 {
     NetworkForward *forward = network_forward_new(network, config, error);
     ControlForward *made;
@@ -70,8 +55,8 @@ bool forward_new_hostfwd(ControlNetdev *netdev, const HostfwdRule *rule,
         .guest = rule->guest,
         .port = netdev_port_id(netdev),
     };
-    ControlForward *forward = make(netdev->control, netdev->network, &config,
-                                   error);
+    ControlForward *forward = forward_make(netdev->control, netdev->network,
+                                           &config, error);
 
     if (!forward) {
         g_prefix_error(error, "netdev '%s': ", netdev->id);
@@ -139,108 +124,10 @@ void forward_netdev_gone(ControlNetdev *netdev)
     remove_where(netdev->control, is_of_netdev, netdev);
 }
 
-static Network *only_network(Control *control, GError **error)
-{
-    g_autoptr(GPtrArray) networks = network_register_list(control->networks);
-
-    if (networks->len != 1) {
-        refuse(error, "'network' is needed: %u networks run", networks->len);
-        return NULL;
-    }
-    return g_ptr_array_index(networks, 0);
-}
-
-static Network *choose_network(Client *client, const ForwardOptions *options,
-                               const ControlNetdev *netdev, GError **error)
-{
-    Control *control = client->control;
-    Network *network;
-
-    if (!options->network) {
-        return netdev ? netdev->network : only_network(control, error);
-    }
-    network = network_find(control->networks, options->network);
-    if (!network) {
-        refuse(error, "network '%s' does not run", options->network);
-        return NULL;
-    }
-    if (netdev && netdev->network != network) {
-        refuse(error, "netdev '%s' is not on network '%s'", options->netdev,
-               options->network);
-        return NULL;
-    }
-    return network;
-}
-
-static bool read_address(const char *key, const char *text, IpAddr *ret_addr,
-                         GError **error)
-{
-    if (!text) {
-        memset(ret_addr, 0, sizeof(*ret_addr));
-        ret_addr->family = AF_UNSPEC;
-        return true;
-    }
-    if (!ip_addr_parse(text, ret_addr)) {
-        refuse(error, "%s '%s' is not an IP address", key, text);
-        return false;
-    }
-    return true;
-}
-
-/* The guest: a netdev's lease, an address, or who has that name now. */
-static bool read_guest(Network *network, const ForwardOptions *options,
-                       const ControlNetdev *netdev,
-                       NetworkForwardConfig *config, GError **error)
-{
-    Lease lease;
-
-    if (!read_address("guest-address", options->guest_address,
-                      &config->guest.addr, error)) {
-        return false;
-    }
-    if (netdev) {
-        config->port = netdev_port_id(netdev);
-    }
-    if (options->guest) {
-        if (!network_lease_find(network, options->guest, &lease)) {
-            refuse(error, "no guest '%s' has a lease now", options->guest);
-            return false;
-        }
-        config->guest.addr = lease.addr;
-    }
-    return true;
-}
-
-static bool check_options(const ForwardOptions *options, GError **error)
-{
-    ForwardLifetime lifetime = options->has_lifetime ? options->lifetime
-                                                     : FORWARD_LIFETIME_NETWORK;
-    int named = !!options->netdev + !!options->guest_address
-                + !!options->guest;
-
-    if (named != 1) {
-        refuse(error, "one of 'netdev', 'guest-address', 'guest' is needed");
-        return false;
-    }
-    if (!options->guest_port) {
-        refuse(error, "guest-port 0 is not a port");
-        return false;
-    }
-    if (lifetime == FORWARD_LIFETIME_NETDEV && !options->netdev) {
-        refuse(error, "lifetime 'netdev' needs 'netdev'");
-        return false;
-    }
-    if (lifetime == FORWARD_LIFETIME_PERSISTENT && options->netdev) {
-        refuse(error, "lifetime 'persistent' needs 'guest-address' or 'guest': "
-               "a netdev is not kept");
-        return false;
-    }
-    return true;
-}
-
-static ForwardInfo *describe(Network *network, const NetworkForward *forward,
-                             const ControlNetdev *netdev,
-                             ForwardLifetime lifetime)
+ForwardInfo *forward_describe_network(Network *network,
+                                      const NetworkForward *forward,
+                                      const ControlNetdev *netdev,
+                                      ForwardLifetime lifetime)
 {
     ForwardInfo *info = g_new0(ForwardInfo, 1);
     NetworkForwardConfig config;
@@ -265,17 +152,16 @@ static ForwardInfo *describe(Network *network, const NetworkForward *forward,
     return info;
 }
 
-static ForwardInfo *describe_control(const ControlForward *forward)
+ForwardInfo *forward_describe(const ControlForward *forward)
 {
-    return describe(forward->network, forward->forward, forward->netdev,
-                    forward->lifetime);
+    return forward_describe_network(forward->network, forward->forward,
+                                    forward->netdev, forward->lifetime);
 }
 
-/* Put @forward where it belongs by its lifetime, and describe it. */
-static ForwardInfo *keep(Client *client, ControlForward *forward)
+ForwardInfo *forward_keep(ControlForward *forward, Client *client)
 {
     Control *control = client->control;
-    ForwardInfo *info = describe_control(forward);
+    ForwardInfo *info = forward_describe(forward);
 
     if (forward->lifetime == FORWARD_LIFETIME_PERSISTENT) {
         g_free(forward); /* the network's from now on */
@@ -290,49 +176,6 @@ static ForwardInfo *keep(Client *client, ControlForward *forward)
     return info;
 }
 
-ForwardInfo *forward_add(Client *client, const ForwardOptions *options,
-                         GError **error)
-{
-    Control *control = client->control;
-    ForwardLifetime lifetime = options->has_lifetime ? options->lifetime
-                                                     : FORWARD_LIFETIME_NETWORK;
-    NetworkForwardConfig config = { 0 };
-    ControlNetdev *netdev = NULL;
-    ControlForward *forward;
-    Network *network;
-
-    if (!check_options(options, error)) {
-        return NULL;
-    }
-    if (options->netdev) {
-        netdev = netdev_find(client, options->netdev, error);
-        if (!netdev) {
-            return NULL;
-        }
-    }
-    network = choose_network(client, options, netdev, error);
-    if (!network
-        || !read_guest(network, options, netdev, &config, error)
-        || !read_address("host-address", options->host_address,
-                         &config.host.addr, error)) {
-        return NULL;
-    }
-    config.proto = options->has_protocol
-                   && options->protocol == FORWARD_PROTOCOL_UDP
-                   ? IPPROTO_UDP : IPPROTO_TCP;
-    config.host.port = options->host_port;
-    config.guest.port = options->guest_port;
-    config.persistent = lifetime == FORWARD_LIFETIME_PERSISTENT;
-
-    forward = make(control, network, &config, error);
-    if (!forward) {
-        return NULL;
-    }
-    forward->lifetime = lifetime;
-    forward->netdev = netdev;
-    return keep(client, forward);
-}
-
 /* ForwardInfo has ForwardOptions' members: an answer is a request again. */
 static void record_one(const ControlForward *forward, JsonValue *list)
 {
@@ -342,7 +185,7 @@ static void record_one(const ControlForward *forward, JsonValue *list)
         || forward->lifetime == FORWARD_LIFETIME_CLIENT) {
         return;
     }
-    info = describe_control(forward);
+    info = forward_describe(forward);
     if (info->netdev) {
         g_clear_pointer(&info->guest_address, g_free);
     }
@@ -387,145 +230,4 @@ JsonValue *forward_record_hostfwd(const ControlNetdev *netdev)
         json_list_append(list, json_string(text));
     }
     return list;
-}
-
-/* Persistent forwards belong to their network. */
-static void add_kept(Control *control, ForwardInfoList **list)
-{
-    g_autoptr(GPtrArray) networks = network_register_list(control->networks);
-    unsigned i, j;
-
-    for (i = 0; i < networks->len; i++) {
-        Network *network = g_ptr_array_index(networks, i);
-        g_autoptr(GPtrArray) kept = network_forwards(network);
-
-        for (j = 0; j < kept->len; j++) {
-            QAPI_LIST_PREPEND(*list,
-                              describe(network, g_ptr_array_index(kept, j),
-                                       NULL, FORWARD_LIFETIME_PERSISTENT));
-        }
-    }
-}
-
-ForwardInfoList *qmp_query_forwards(void *session, GError **error)
-{
-    Control *control = ((Client *)session)->control;
-    ForwardInfoList *list = NULL;
-    unsigned i, j;
-
-    add_kept(control, &list);
-    for (i = control->forwards->len; i-- > 0;) {
-        QAPI_LIST_PREPEND(list, describe_control(
-                              g_ptr_array_index(control->forwards, i)));
-    }
-    for (i = control->netdevs->len; i-- > 0;) {
-        ControlNetdev *netdev = g_ptr_array_index(control->netdevs, i);
-
-        for (j = netdev->forwards->len; j-- > 0;) {
-            QAPI_LIST_PREPEND(list, describe_control(
-                                  g_ptr_array_index(netdev->forwards, j)));
-        }
-    }
-    return list;
-}
-
-ForwardInfo *qmp_forward_add(void *session, ForwardOptions *arg, GError **error)
-{
-    return forward_add(session, arg, error);
-}
-
-/* What forward-remove names. */
-typedef struct ForwardKey {
-    uint8_t proto;
-    IpAddr addr;
-    uint16_t port;
-} ForwardKey;
-
-static bool is_named(const NetworkForward *forward, const ForwardKey *key)
-{
-    NetworkForwardConfig config;
-
-    network_forward_info(forward, &config);
-    return config.proto == key->proto && config.host.port == key->port
-           && config.host.addr.family == key->addr.family
-           && (key->addr.family == AF_UNSPEC
-               || ip_addr_equal(&config.host.addr, &key->addr));
-}
-
-static bool remove_from(GPtrArray *forwards, const ForwardKey *key)
-{
-    unsigned i;
-
-    for (i = 0; i < forwards->len; i++) {
-        ControlForward *forward = g_ptr_array_index(forwards, i);
-
-        if (is_named(forward->forward, key)) {
-            g_ptr_array_remove_index(forwards, i);
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool remove_kept(Control *control, const ForwardKey *key)
-{
-    g_autoptr(GPtrArray) networks = network_register_list(control->networks);
-    unsigned i, j;
-
-    for (i = 0; i < networks->len; i++) {
-        g_autoptr(GPtrArray) kept = network_forwards(
-            g_ptr_array_index(networks, i));
-
-        for (j = 0; j < kept->len; j++) {
-            NetworkForward *forward = g_ptr_array_index(kept, j);
-
-            if (is_named(forward, key)) {
-                network_forward_free(forward);
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
-static bool remove_any(Control *control, const ForwardKey *key)
-{
-    unsigned i;
-
-    if (remove_from(control->forwards, key)) {
-        return true;
-    }
-    for (i = 0; i < control->netdevs->len; i++) {
-        ControlNetdev *netdev = g_ptr_array_index(control->netdevs, i);
-
-        if (remove_from(netdev->forwards, key)) {
-            return true;
-        }
-    }
-    return remove_kept(control, key);
-}
-
-bool qmp_forward_remove(void *session, bool has_protocol,
-                        ForwardProtocol protocol, const char *host_address,
-                        uint16_t host_port, GError **error)
-{
-    Control *control = ((Client *)session)->control;
-    ForwardKey key = {
-        .proto = has_protocol && protocol == FORWARD_PROTOCOL_UDP
-                 ? IPPROTO_UDP : IPPROTO_TCP,
-        .port = host_port,
-    };
-
-    if (!read_address("host-address", host_address, &key.addr, error)) {
-        return false;
-    }
-    if (!remove_any(control, &key)) {
-        g_set_error(error, QAPI_ERROR, QAPI_ERROR_DEVICE_NOT_FOUND,
-                    "no %s forward listens on %s port %u",
-                    key.proto == IPPROTO_UDP ? "udp" : "tcp",
-                    host_address ? host_address : "all addresses", host_port);
-        return false;
-    }
-    record_changed(control);
-    return true;
 }

@@ -31,6 +31,20 @@ struct ControlForward {
 /** forward_new_hostfwd: a rule of @netdev, in whose list it is. */
 bool forward_new_hostfwd(ControlNetdev *netdev, const HostfwdRule *rule,
                          GError **error);
+/** forward_make: in no list yet; the caller sets its lifetime. */
+ControlForward *forward_make(Control *control, Network *network,
+                             const NetworkForwardConfig *config,
+                             GError **error);
+/**
+ * forward_keep: put @forward (transfer full) where it belongs by its lifetime,
+ * as one that @client made.  Returns: (transfer full): its description.
+ */
+ForwardInfo *forward_keep(ControlForward *forward, Client *client);
+ForwardInfo *forward_describe(const ControlForward *forward);
+ForwardInfo *forward_describe_network(Network *network,
+                                      const NetworkForward *forward,
+                                      const ControlNetdev *netdev,
+                                      ForwardLifetime lifetime);
 /** forward_add: what forward-add does. Returns: (transfer full). */
 ForwardInfo *forward_add(Client *client, const ForwardOptions *options,
                          GError **error);

@@ -1,0 +1,46 @@
+/*
+ * What the files of exports share among themselves
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef VMNETD_CONTROL_EXPORT_PRIVATE_H
+#define VMNETD_CONTROL_EXPORT_PRIVATE_H
+
+#include "control/export.h"
+
+/**
+ * ExportDriver: what a kind of export does differently.
+ * @socket_type: of the socket that is made at a path
+ * @types: socket types that a descriptor may have, ended by 0
+ */
+struct ExportDriver {
+    const char *name;
+    PortKind kind;
+    int socket_type;
+    int types[3];
+};
+
+/** export_driver: that of @type; static. */
+const ExportDriver *export_driver(ExportType type);
+
+/**
+ * export_open: make or take the socket that @export's options name (export-open.c).
+ * @path: (nullable) instead of the one in the options
+ *
+ * Returns: false with @error; a descriptor of @client's is still there then.
+ */
+bool export_open(ControlExport *export, Client *client, const char *path,
+                 GError **error);
+
+/** export_attach: a VMM is there: give @fd (transfer full) to the port. */
+bool export_attach(ControlExport *export, int fd, GError **error);
+/** export_watch: look for VMMs, unless nothing could be done with one. */
+void export_watch(ControlExport *export);
+
+/** export_on_timer: what the export's timer calls. */
+void export_on_timer(void *opaque, int64_t now_ms);
+
+/** export_fd_is_datagram: whether @fd is a SOCK_DGRAM socket. */
+bool export_fd_is_datagram(int fd);
+
+#endif
