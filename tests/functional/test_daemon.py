@@ -183,8 +183,7 @@ def test_two_daemons_with_two_states(daemon):
 
 def test_state_directory_that_cannot_be_written(vmnetd, idle_daemon):
     """Not ours to choose another: one warning, and leases in memory."""
-    os.rmdir(idle_daemon.state)
-    with open(idle_daemon.state, 'w', encoding='ascii'):
+    with open(os.path.join(idle_daemon.state, 'vmnet'), 'w', encoding='ascii'):
         pass
     idle_daemon.start()
     assert 'state-dir' not in info(idle_daemon)
