@@ -389,7 +389,7 @@ def test_damaged_record(daemon):
     for pid in reversed(daemon.pids()):
         os.kill(pid, signal.SIGSTOP if pid == daemon.daemon.pid
                 else signal.SIGKILL)
-    record = [name for name in os.listdir(folder) if name.endswith('.record')]
+    record = [name for name in os.listdir(folder) if name.startswith('record')]
     assert len(record) == 1
     with open(os.path.join(folder, record[0]), 'r+', encoding='ascii') as text:
         text.truncate(100)

@@ -57,14 +57,17 @@ static char *boot_id(void)
 /* One file per socket: several daemons may share a runtime directory. */
 static char *record_path(const Control *control)
 {
+    g_autofree char *usual = NULL;
     g_autofree char *name = NULL;
 
     if (!control->runtime_dir) {
         return NULL;
     }
-    name = g_strdup_printf("vmnetd-%08x.record",
-                           g_str_hash(control->socket_path
-                                      ? control->socket_path : ""));
+    usual = g_build_filename(control->runtime_dir, "vmnetd.sock", NULL);
+    if (!control->socket_path || !strcmp(control->socket_path, usual)) {
+        return g_build_filename(control->runtime_dir, "record.json", NULL);
+    }
+    name = g_strdup_printf("record-%08x.json", g_str_hash(control->socket_path));
     return g_build_filename(control->runtime_dir, name, NULL);
 }
 
