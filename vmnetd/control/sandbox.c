@@ -20,6 +20,7 @@
 #include <fcntl.h>
 #include <glib.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
