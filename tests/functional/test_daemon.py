@@ -383,6 +383,17 @@ def test_vm_that_starts_again_takes_its_own_place(daemon):
     assert (after['vm'], after['mac']) == (before['vm'], before['mac'])
 
 
+def test_vm_that_starts_again_after_a_crash(daemon):
+    """It need not wait for the thirty seconds that its former self has."""
+    path, before = recorded(daemon)
+    with socket.socket(socket.AF_UNIX) as vmm:
+        vmm.connect(path)
+        time.sleep(0.1)
+        os.kill(info(daemon)['pid'], signal.SIGKILL)
+    _, after = recorded(daemon)
+    assert (after['vm'], after['mac']) == (before['vm'], before['mac'])
+
+
 def test_damaged_record(daemon):
     recorded(daemon)
     folder = os.path.dirname(daemon.socket)

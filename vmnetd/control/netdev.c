@@ -344,8 +344,11 @@ void netdev_remove(ControlNetdev *netdev)
 
 void netdev_connected(ControlNetdev *netdev)
 {
-    netdev->was_connected = true;
     loop_timer_disarm(netdev->grace);
+    if (!netdev->was_connected) {
+        netdev->was_connected = true;
+        record_changed(netdev->control);
+    }
 }
 
 void netdev_disconnected(ControlNetdev *netdev)

@@ -14,6 +14,8 @@
  * @full_id: VM/ID, unique in the daemon: what all others call it
  * @options: as they were given, with @mac and @vm filled in
  * @has_mac: @mac is claimed on the network
+ * @was_connected: it has had a VMM: if that is gone, another of the same name
+ *     may take its place
  * @forwards: of hostfwd, and those whose lifetime is the netdev's; owned
  * @grace: lifetime "export": fires when no VMM has been there for too long
  */

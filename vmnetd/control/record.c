@@ -4,7 +4,7 @@
  *
  *   { "version": 1, "boot": ID,
  *     "netdevs":  [ { "netdev": Netdev, "export": ExportOptions,
- *                     "path": PATH } ],
+ *                     "path": PATH, "connected": whether it had a VMM } ],
  *     "forwards": [ ForwardOptions ] }
  *
  * The objects are the arguments of netdev_add, export-add and forward-add, with
@@ -93,6 +93,7 @@ static JsonValue *encode_netdev(const ControlNetdev *netdev)
     json_dict_set(entry, "netdev", options);
     json_dict_set(entry, "export", export);
     json_dict_set_string(entry, "path", netdev->export->path);
+    json_dict_set_bool(entry, "connected", netdev->was_connected);
     return entry;
 }
 
@@ -292,6 +293,7 @@ static bool restore_netdev(Control *control, const JsonValue *entry,
         netdev_remove(netdev);
         return false;
     }
+    json_dict_get_bool(entry, "connected", &netdev->was_connected);
     return true;
 }
 
