@@ -126,6 +126,46 @@ static void test_udp_forward(Fixture *f, const void *unused)
     network_unref(network);
 }
 
+/* Nothing that the guest sends wakes the gateway: its own timer must. */
+static void test_forward_asks_again(Fixture *f, const void *unused)
+{
+    Network *network = with_loopback(f);
+    g_autoptr(NetGuest) guest = net_guest_new(network, 1);
+    NetworkForwardConfig config = {
+        .proto = IPPROTO_UDP, .host.addr = ip_addr_v4(INADDR_LOOPBACK),
+        .guest.port = 53,
+    };
+    struct sockaddr_storage ss;
+    NetworkForward *forward;
+    NetworkInfo info;
+    IpEndpoint own;
+    ArpPacket arp;
+    socklen_t len;
+    int fd = service_socket(SOCK_DGRAM, &own);
+    unsigned n = 0;
+
+    net_guest_receive(guest);   /* the advertisement that all get */
+    network_info(network, &info);
+    config.guest.addr = ip_addr_v4(info.pool_first);
+    forward = network_forward_new(network, &config, NULL);
+    g_assert_nonnull(forward);
+    network_forward_info(forward, &config);
+    len = ip_endpoint_to_sockaddr(&config.host, &ss);
+    g_assert_cmpint(sendto(fd, "ask", 3, 0, (struct sockaddr *)&ss, len), ==, 3);
+    while (n < 2) {
+        net_guest_receive(guest);
+        /* ... and before the next advertisement would. */
+        g_assert_false(guest->parse == IP_PARSE_OK &&
+                       guest->ip.proto == IPPROTO_ICMPV6);
+        n += guest->eth.type == ETH_TYPE_ARP &&
+             arp_parse(guest->data + ETH_HEADER_LEN, ARP_PACKET_LEN, &arp) &&
+             arp.op == ARP_REQUEST && arp.tpa == info.pool_first;
+    }
+    close(fd);
+    network_forward_free(forward);
+    network_unref(network);
+}
+
 static void test_forward_is_refused(Fixture *f, const void *unused)
 {
     Network *network = with_loopback(f);
@@ -233,6 +273,7 @@ int main(int argc, char **argv)
         test_forward_follows_a_lease);
     ADD("forward-on-all-addresses", NULL, test_forward_on_all_addresses);
     ADD("udp-forward", NULL, test_udp_forward);
+    ADD("a-forward-asks-for-its-guest-again", NULL, test_forward_asks_again);
     ADD("a-forward-is-refused", NULL, test_forward_is_refused);
     ADD("a-forward-needs-rights", NULL, test_forward_needs_rights);
     ADD("a-persistent-forward-is-kept", NULL, test_persistent_forward);

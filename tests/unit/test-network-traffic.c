@@ -219,9 +219,6 @@ static void test_uuid_network_has_no_gateway(Fixture *f, const void *unused)
 #define ADD(name, data, func) \
     g_test_add("/network/" name, Fixture, data, set_up, func, tear_down)
 
-#define ADD(name, data, func) \
-    g_test_add("/network/" name, Fixture, data, set_up, func, tear_down)
-
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);

@@ -140,7 +140,7 @@ static void gateway_op_dropped(void *opaque, uint32_t id, SwitchDrop reason)
     SwitchPort *port = switch_port_by_id(network->sw, id);
 
     if (port) {
-        switch_port_counters(port)->drops[reason]++;
+        port_counter_add(&switch_port_counters(port)->drops[reason], 1);
     }
 }
 
@@ -149,12 +149,19 @@ static int64_t gateway_op_wall_s(void *opaque)
     return time(NULL);
 }
 
+/* NAT's first question for a guest's address comes from no frame's batch. */
+static void gateway_op_deadline(void *opaque, int64_t deadline_ms)
+{
+    network_gateway_arm(opaque);
+}
+
 static const GatewayOps gateway_ops = {
     .output = network_output,
     .event = gateway_op_event,
     .leases_changed = gateway_op_leases_changed,
     .dropped = gateway_op_dropped,
     .wall_s = gateway_op_wall_s,
+    .deadline = gateway_op_deadline,
 };
 
 static void on_duplicate_mac(void *opaque, const MacAddr *mac,
