@@ -386,6 +386,8 @@ def test_vm_that_starts_again_takes_its_own_place(daemon):
 def test_vm_that_starts_again_after_a_crash(daemon):
     """It need not wait for the thirty seconds that its former self has."""
     path, before = recorded(daemon)
+    kept = os.path.join(daemon.state, 'vmnet', 'networks')
+    wait_until(lambda: os.path.exists(kept) and os.listdir(kept))
     with socket.socket(socket.AF_UNIX) as vmm:
         vmm.connect(path)
         time.sleep(0.1)
