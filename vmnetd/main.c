@@ -352,19 +352,35 @@ static const char *resolv_conf(const Daemon *daemon)
     return path && path[0] == '/' ? path : NULL;
 }
 
+/* Where the resolver's file is and, where that is a link, what it points to:
+ * folders, because such files are replaced as a whole. (transfer full) */
+static char *resolv_dir(const Daemon *daemon, bool follow)
+{
+    const char *path = resolv_conf(daemon);
+    g_autofree char *target = NULL;
+
+    if (!path) {
+        path = "/etc/resolv.conf";
+    }
+    if (follow) {
+        /* realpath() allocates by malloc, which g_free() is as well. */
+        target = realpath(path, NULL);
+    }
+    return g_path_get_dirname(target ? target : path);
+}
+
 static const char *const *enter_sandbox(const Daemon *daemon)
 {
     g_autofree char *log_dir = daemon->options.log_file
                                ? g_path_get_dirname(daemon->options.log_file)
                                : NULL;
-    g_autofree char *resolv_dir = resolv_conf(daemon)
-                                  ? g_path_get_dirname(resolv_conf(daemon))
-                                  : NULL;
+    g_autofree char *resolv_link = resolv_dir(daemon, false);
+    g_autofree char *resolv_target = resolv_dir(daemon, true);
     const char *read_write[4] = { NULL };
     const char *read_only[] = {
         "/etc", "/usr", "/lib", "/lib64", "/proc", "/sys",
         "/run/systemd/resolve", "/run/NetworkManager", "/run/resolvconf",
-        resolv_dir, NULL
+        resolv_link, resolv_target, NULL
     };
     unsigned n = 0;
 
