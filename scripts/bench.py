@@ -46,6 +46,10 @@ class Bench:
         self.env.pop('VMNET_SOCKET', None)
         for name in ('XDG_RUNTIME_DIR', 'XDG_STATE_HOME'):
             os.mkdir(self.env[name], 0o700)
+        # passt as root becomes nobody before it makes its socket.
+        os.chmod(self.folder, 0o711)
+        os.mkdir(os.path.join(self.folder, 'passt'))
+        os.chmod(os.path.join(self.folder, 'passt'), 0o777)
         self.image = image.ensure(os.path.join(options.build, 'guest'))
         self.started = []
         self.rows = []
@@ -82,14 +86,41 @@ class Bench:
         return self.guest(name, [self.tool('vmnet-run'), '-q', QEMU],
                           ['-netdev', 'vmnet-shared,id=net0' + netdev] + NIC)
 
+    def passt_argv(self):
+        """passt of this system, or that of another release in --passt-root."""
+        root = self.options.passt_root
+        if not root:
+            return ['passt']
+        # pivot_root, since passt makes a user namespace, which a chroot forbids.
+        return ['unshare', '--mount', 'sh', '-c',
+                'mount --bind "$0" "$0" && mount -t proc proc "$0/proc" && '
+                'mount --bind "$1" "$0/mnt" && shift && cd "$0" && '
+                'mkdir -p old && pivot_root . old && umount -l /old && '
+                'exec passt "$@"', root, os.path.join(self.folder, 'passt')]
+
+    def passt_path(self, path):
+        """@path as passt sees it."""
+        if not self.options.passt_root:
+            return path
+        return os.path.join('/mnt', os.path.basename(path))
+
+    def passt_version(self):
+        """Its package's version: --version of Debian's prints none."""
+        argv = ['dpkg-query', '-W', 'passt']
+        if self.options.passt_root:
+            argv = ['chroot', self.options.passt_root] + argv
+        text = subprocess.run(argv, text=True, stdout=subprocess.PIPE,
+                              check=False).stdout
+        return text.strip().replace('\t', ' ') or 'passt: none'
+
     def passt(self, name, *options):
         """A guest with passt of its own on a stream socket."""
-        path = os.path.join(self.folder, name + '.sock')
-        self.start([self.options.passt, '-f', '-q', '-s', path, *options])
+        path = os.path.join(self.folder, 'passt', name + '.sock')
+        self.start([*self.passt_argv(), '-f', '-q', '-s',
+                    self.passt_path(path), *options])
         deadline = time.monotonic() + 5
         while not os.path.exists(path) and time.monotonic() < deadline:
             time.sleep(0.01)
-        os.chmod(path, 0o666)
         return self.guest(name, [QEMU], [
             '-netdev', 'stream,id=net0,server=off,addr.type=unix,addr.path='
             + path] + NIC)
@@ -341,16 +372,17 @@ def main():
     parser.add_argument('--idle', type=int, default=60)
     parser.add_argument('--only', action='append', choices=list(CASES))
     parser.add_argument('--build', default=os.path.join(TOP, 'build'))
-    parser.add_argument('--passt', default='passt')
+    parser.add_argument('--passt-root', metavar='DIR',
+                        help='root file system whose passt is measured')
     options = parser.parse_args()
     four, _ = services.host_addresses()
     options.netdev = '' if four else ',host-loopback=on'
     bench = Bench(options)
-    for argv in ([QEMU, '--version'], [options.passt, '--version'],
-                 ['iperf3', '--version']):
+    for argv in ([QEMU, '--version'], ['iperf3', '--version']):
         text = subprocess.run(argv, text=True, stdout=subprocess.PIPE,
                               check=False).stdout
         print(text.splitlines()[0])
+    print(bench.passt_version())
     try:
         for name in options.only or CASES:
             try:
