@@ -127,7 +127,7 @@ static inline void writer_bytes(Writer *w, const void *bytes, size_t len)
 {
     uint8_t *room = writer_room(w, len);
 
-    if (room && len > 0) {
+    if (!w->error && len > 0) {
         memcpy(room, bytes, len);
     }
 }
