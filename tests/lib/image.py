@@ -17,10 +17,8 @@ import stat
 import subprocess
 import sys
 
-# In the order of their dependencies.
-MODULES = ('virtio_ring', 'virtio', 'virtio_pci_legacy_dev',
-           'virtio_pci_modern_dev', 'virtio_pci', 'failover', 'net_failover',
-           'virtio_net')
+# With what they depend on; those that are built in are passed over.
+MODULES = ('virtio_pci', 'virtio_net')
 
 INIT = r'''#!/bin/busybox sh
 # Commands come one a line on ttyS0; each is answered by "@@ID STATUS".
@@ -159,21 +157,53 @@ class _Cpio:
         return bytes(self._data)
 
 
-def _module(root, release, name):
-    base = os.path.join(root, 'lib/modules', release)
-    for folder, _, files in os.walk(base):
-        for suffix in ('.ko', '.ko.xz', '.ko.gz'):
-            for candidate in (name, name.replace('_', '-')):
-                if candidate + suffix in files:
-                    path = os.path.join(folder, candidate + suffix)
-                    with open(path, 'rb') as source:
-                        data = source.read()
-                    if suffix == '.ko.xz':
-                        return lzma.decompress(data)
-                    if suffix == '.ko.gz':
-                        return gzip.decompress(data)
-                    return data
-    return None
+def _module_folder(root, release):
+    """Where the package has its modules: Debian 13 has merged /lib into /usr."""
+    for lib in ('usr/lib', 'lib'):
+        folder = os.path.join(root, lib, 'modules', release)
+        if os.path.isdir(folder):
+            return folder
+    raise ImageError('the guest kernel in %s has no modules' % root)
+
+
+def _module_files(folder):
+    """Name of each module, with '_', to its file."""
+    found = {}
+    for path, _, files in os.walk(folder):
+        for name in files:
+            match = re.fullmatch(r'(.+)\.ko(\.xz|\.gz)?', name)
+            if match:
+                found[match.group(1).replace('-', '_')] = os.path.join(path, name)
+    return found
+
+
+def _read_module(path):
+    with open(path, 'rb') as source:
+        data = source.read()
+    if path.endswith('.xz'):
+        return lzma.decompress(data)
+    if path.endswith('.gz'):
+        return gzip.decompress(data)
+    return data
+
+
+def _modules(root, release):
+    """MODULES and what they need, in the order to load them: {name: bytes}."""
+    files = _module_files(_module_folder(root, release))
+    loaded = {}
+
+    def load(name):
+        if name in loaded or name not in files:
+            return
+        data = _read_module(files[name])
+        needs = re.search(rb'\0depends=([^\0]*)\0', data)
+        for other in needs.group(1).decode().split(',') if needs else ():
+            load(other.replace('-', '_'))
+        loaded[name] = data
+
+    for name in MODULES:
+        load(name)
+    return loaded
 
 
 def _libraries(program):
@@ -198,13 +228,10 @@ def _initramfs(root, release, programs):
     cpio.file('etc/hosts', b'127.0.0.1 localhost\n::1 localhost\n')
     cpio.file('etc/services', b'http 80/tcp\n')
     cpio.file('etc/protocols', b'tcp 6 TCP\nudp 17 UDP\n')
-    order = []
-    for name in MODULES:
-        data = _module(root, release, name)
-        if data:
-            cpio.file('modules/%s.ko' % name, data)
-            order.append(name)
-    cpio.file('modules/order', '\n'.join(order).encode())
+    modules = _modules(root, release)
+    for name, data in modules.items():
+        cpio.file('modules/%s.ko' % name, data)
+    cpio.file('modules/order', '\n'.join(modules).encode())
     for program in programs:
         path = shutil.which(program)
         if not path:
