@@ -161,6 +161,10 @@ static void open_starters_lock(Daemon *daemon)
     path = g_build_filename(daemon->runtime_dir, "vmnetd.lock", NULL);
     daemon->starters_lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC
                                     | O_NOFOLLOW, 0600);
+    if (daemon->starters_lock_fd < 0) {
+        g_warning("lock file '%s': %s; whoever starts a daemon while this one "
+                  "leaves may have to try again", path, g_strerror(errno));
+    }
 }
 
 static void lock_starters_out(Daemon *daemon)
@@ -400,6 +404,7 @@ static const char *const *enter_sandbox(const Daemon *daemon)
 static bool run_engine(Daemon *daemon, pid_t supervisor, GError **error)
 {
     int signal_fd = open_signals();
+    int signal_errno = errno;
     ControlConfig config = {
         .listen_fd = daemon->listen_fd,
         .socket_path = daemon->socket_path,
@@ -418,6 +423,11 @@ static bool run_engine(Daemon *daemon, pid_t supervisor, GError **error)
     LoopWatch *signals;
 
     if (!loop) {
+        return false;
+    }
+    if (signal_fd < 0) {
+        g_set_error(error, VMNET_ERROR, vmnet_status_from_errno(signal_errno),
+                    "signalfd: %s", g_strerror(signal_errno));
         return false;
     }
     control = control_new(loop, &config, error);

@@ -14,6 +14,7 @@ for folder in (HERE, os.path.dirname(HERE)):
         sys.path.insert(0, folder)
 
 from lib.instance import BUILD, Instance  # noqa: E402
+from lib.lab import Lab  # noqa: E402
 
 
 @pytest.fixture
@@ -34,6 +35,23 @@ def idle_daemon():
         yield made
     finally:
         made.stop()
+
+
+@pytest.fixture
+def bare(daemon):
+    """Guests of one daemon, for tests that have nothing to do with NAT."""
+    made = Lab(daemon)
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=['peek-off', 'ring'])
+def lab(request, idle_daemon):
+    """Guests of one daemon; all runs with SO_PEEK_OFF and without."""
+    made = Lab(idle_daemon.start(
+        env={'VMNET_NO_PEEK_OFF': '1'} if request.param == 'ring' else {}))
+    yield made
+    made.close()
 
 
 @pytest.fixture

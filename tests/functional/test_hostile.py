@@ -16,7 +16,7 @@ import pytest
 
 from lib import netns
 from lib.instance import BUILD, TOP, Instance
-from test_clients import Lab
+from lib.lab import Lab
 
 pytestmark = pytest.mark.skipif(netns.missing() is not None,
                                 reason=netns.missing() or '')

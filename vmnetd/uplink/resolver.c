@@ -145,6 +145,13 @@ static bool query_connect(Query *query, int type)
     return query->watch != NULL;
 }
 
+/* From the same socket: the answer to what went before counts as well. */
+static bool query_repeat(Query *query)
+{
+    return query->watch && send(query->fd, query->msg + 2, query->len,
+                                MSG_NOSIGNAL) == (ssize_t)query->len;
+}
+
 /* Ask by UDP: the server that is next, or the first one that can be asked. */
 static bool query_ask(Query *query, int64_t now_ms)
 {
@@ -152,11 +159,17 @@ static bool query_ask(Query *query, int64_t now_ms)
 
     if (resolv_conf_refresh(&r->conf)) {
         r->first = 0;
+        query_disconnect(query);
     }
     query->next_ms = now_ms + NEXT_SERVER_MS;
     while (query->n_failed < r->conf.n_servers) {
+        unsigned server = (r->first + query->n_tried++) % r->conf.n_servers;
+
+        if (server == query->server && query_repeat(query)) {
+            return true;
+        }
         query_disconnect(query);
-        query->server = (r->first + query->n_tried++) % r->conf.n_servers;
+        query->server = server;
         if (query_connect(query, SOCK_DGRAM)) {
             return true;
         }
@@ -179,6 +192,7 @@ static void query_next_server(Query *query, int64_t now_ms)
 static void query_failed(Query *query, int64_t now_ms)
 {
     query->n_failed++;
+    query_disconnect(query);
     query_next_server(query, now_ms);
 }
 

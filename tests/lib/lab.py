@@ -1,0 +1,73 @@
+"""Network namespaces as guests of one daemon, and the clients that run in them.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+import ipaddress
+import re
+
+from lib import netns, services
+from lib.instance import BUILD
+
+LOOPBACK = not services.host_addresses()[0]
+
+
+class Lab:
+    """Namespaces on networks of one daemon."""
+
+    def __init__(self, instance):
+        self.instance = instance
+        self.client = instance.qmp()
+        self.guests = []
+
+    def guest(self, kind='vmnet-shared', link=None, **options):
+        """A namespace on a netdev of its own."""
+        if LOOPBACK and kind == 'vmnet-shared':
+            options.setdefault('host_loopback', True)
+        ident, path = self.instance.netdev(self.client, kind, **options)
+        made = netns.Namespace(BUILD, path, mtu=options.get('mtu', 1500),
+                               **(link or {}))
+        made.netdev = ident
+        self.guests.append(made)
+        return made
+
+    def network(self, name='shared'):
+        """What query-networks says."""
+        for info in self.client.call('query-networks'):
+            if info['name'] == name:
+                return info
+        raise KeyError(name)
+
+    def configured(self, number=50, **options):
+        """A guest with a fixed address and a default route."""
+        guest = self.guest(**options)
+        kind = options.get('kind', 'vmnet-shared')
+        info = self.network(options.get('network', kind[len('vmnet-'):]))
+        subnet = ipaddress.ip_network(info['subnet'])
+        guest.ip = str(subnet[number])
+        guest.router = info['gateway']
+        guest.address('%s/%d' % (guest.ip, subnet.prefixlen), guest.router)
+        return guest
+
+    def close(self):
+        """All namespaces."""
+        for guest in self.guests:
+            guest.close()
+        self.client.close()
+
+
+def udhcpc(guest, tmp_path, *options):
+    """A lease by busybox's client: what its script is given, as a dict."""
+    script = tmp_path / 'script'
+    script.write_text(
+        '#!/bin/sh\n[ "$1" = bound ] || [ "$1" = renew ] || exit 0\n'
+        'ip addr replace $ip/$mask dev $interface\n'
+        '[ -z "$router" ] || ip route replace default via ${router%% *}\n'
+        'env > %s/lease\n' % tmp_path)
+    script.chmod(0o755)
+    done = guest.run('udhcpc', '-i', 'eth0', '-n', '-q', '-f', '-t', '5', '-T', '1',
+                     '-s', str(script), *options)
+    if done.returncode != 0:
+        return None
+    text = (tmp_path / 'lease').read_text()
+    return dict(re.findall(r'^(\w+)=(.*)$', text, re.M))
