@@ -207,6 +207,12 @@ Loop *loop_new(GMainContext *context, GError **error)
 
     loop->epoll_fd = loop->timer_fd = -1;
     g_source_set_static_name(source, "vmnet-loop");
+    /*
+     * Nobody runs the loop from within a callback.  Without this GLib takes the
+     * epoll fd out of its set for each dispatch and puts it back, and wakes
+     * itself up for either: five system calls more for every turn.
+     */
+    g_source_set_can_recurse(source, TRUE);
     if (!loop_open(loop, error)) {
         g_source_unref(source);
         return NULL;
@@ -235,7 +241,7 @@ LoopWatch *loop_watch_new(Loop *loop, int fd, uint32_t events,
 
     if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
         g_set_error(error, VMNET_ERROR, vmnet_status_from_errno(errno),
-                    "cannot watch fd %d: %s", fd, g_strerror(errno));
+                    "cannot watch fd %d: epoll_ctl: %s", fd, g_strerror(errno));
         g_free(watch);
         return NULL;
     }
