@@ -39,6 +39,8 @@
  * @in: NULL while nothing is left over; what is, is [@in_start, @in_end)
  * @events: what @watch is set to
  * @owes_room: something was queued since room was last told of
+ * @is_resting: the kernel had no memory, and @rest ends that: EPOLLOUT, which
+ *     speaks of the socket's room only, would call us over and over
  */
 typedef struct StreamLink {
     Port *port;
@@ -51,6 +53,9 @@ typedef struct StreamLink {
 
     PortQueue out;
     bool owes_room;
+
+    LoopTimer *rest;
+    bool is_resting;
 } StreamLink;
 
 /*
@@ -58,6 +63,9 @@ typedef struct StreamLink {
  * smallest would be 4,000, and whoever sends them would have all of our time.
  */
 #define STREAM_TURN_BATCHES 4
+
+/* How long a kernel without memory is left alone. */
+#define STREAM_REST_MS 10
 
 static const uint8_t padding[FRAME_LEN_MIN];
 
@@ -68,7 +76,7 @@ static void update_watch(StreamLink *link)
     if (!port_link_is_parked(link->port)) {
         events |= EPOLLIN;
     }
-    if (link->out.len) {
+    if (link->out.len && !link->is_resting) {
         events |= EPOLLOUT;
     }
     if (events != link->events) {
@@ -134,7 +142,10 @@ static size_t write_iov(StreamLink *link, struct iovec *iov, unsigned n_iov)
     }
     if (errno == EPIPE || errno == ECONNRESET) {
         port_link_fail(link->port, NULL);
-    } else if (errno != EAGAIN && errno != ENOBUFS && errno != ENOMEM) {
+    } else if (errno == ENOBUFS || errno == ENOMEM) {
+        link->is_resting = true;
+        loop_timer_arm(link->rest, loop_now_ms() + STREAM_REST_MS);
+    } else if (errno != EAGAIN) {
         port_link_fail(link->port, "cannot write to the VMM: %s",
                        g_strerror(errno));
     }
@@ -357,15 +368,29 @@ static void stream_resume(void *opaque, int64_t now_ms)
     update_watch(link);
 }
 
+static void drain_queue(StreamLink *link, int64_t now_ms)
+{
+    write_queue(link);
+    if (take_room_owed(link)) {
+        port_link_has_room(link->port, now_ms);
+    }
+}
+
+static void on_rested(void *opaque, int64_t now_ms)
+{
+    StreamLink *link = opaque;
+
+    link->is_resting = false;
+    drain_queue(link, now_ms);
+    update_watch(link);
+}
+
 static void stream_event(void *opaque, uint32_t events, int64_t now_ms)
 {
     StreamLink *link = opaque;
 
     if (events & EPOLLOUT) {
-        write_queue(link);
-        if (take_room_owed(link)) {
-            port_link_has_room(link->port, now_ms);
-        }
+        drain_queue(link, now_ms);
     }
     if ((events & ~EPOLLOUT) && !port_link_is_parked(link->port)) {
         read_input(link, now_ms);
@@ -395,6 +420,7 @@ static void *stream_open(Port *port, int fd, GError **error)
         g_free(link);
         return NULL;
     }
+    link->rest = loop_timer_new(port_link_loop(port), on_rested, link);
     /* Best effort: less means that the queue is used sooner. */
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
     port_link_up(port);
@@ -406,6 +432,7 @@ static void stream_close(void *opaque)
     StreamLink *link = opaque;
 
     loop_watch_free(link->watch);
+    loop_timer_free(link->rest);
     close(link->fd);
     port_buffer_put(link->in);
     port_queue_clear(&link->out);
