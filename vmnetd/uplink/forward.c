@@ -34,6 +34,7 @@ typedef struct Listener {
     LoopWatch *watch;
     LoopTimer *backoff;
     NatUdpForward *udp;
+    bool has_warned;            /* that accept() failed: once */
 } Listener;
 
 struct UplinkForward {
@@ -96,6 +97,21 @@ static void on_backoff(void *opaque, int64_t now_ms)
     loop_watch_set_events(listener->watch, EPOLLIN);
 }
 
+/* It would be reported again at once. */
+static void listener_rest(Listener *listener, int errnum, int64_t now_ms)
+{
+    char text[IP_STRLEN];
+
+    loop_watch_set_events(listener->watch, 0);
+    loop_timer_arm(listener->backoff, now_ms + BACKOFF_MS);
+    if (!listener->has_warned) {
+        listener->has_warned = true;
+        g_warning("forward on %s port %u: accept: %s",
+                  ip_addr_format(&listener->forward->host.addr, text),
+                  listener->forward->host.port, g_strerror(errnum));
+    }
+}
+
 static void on_connection(void *opaque, uint32_t events, int64_t now_ms)
 {
     Listener *listener = opaque;
@@ -112,14 +128,10 @@ static void on_connection(void *opaque, uint32_t events, int64_t now_ms)
                      now_ms);
         } else if (errno == EAGAIN) {
             return;
-        } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
-                   errno == ENOMEM) {
-            /* It would be reported again at once: rest. */
-            loop_watch_set_events(listener->watch, 0);
-            loop_timer_arm(listener->backoff, now_ms + BACKOFF_MS);
+        } else if (errno != EINTR && errno != ECONNABORTED) {
+            listener_rest(listener, errno, now_ms);
             return;
         }
-        /* All else is an error of the connection that is gone: accept(2). */
     }
 }
 

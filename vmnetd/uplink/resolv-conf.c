@@ -142,13 +142,24 @@ static void set_default(ResolvConf *conf)
     conf->n_servers = 1;
 }
 
-static void read_servers(ResolvConf *conf)
+/* Does the process, or the host, lack something that it may have again? */
+static bool is_passing(int errnum)
+{
+    return errnum == EMFILE || errnum == ENFILE || errnum == ENOMEM;
+}
+
+/* Returns: false if the file could not be opened just now. */
+static bool read_servers(ResolvConf *conf)
 {
     g_autofree char *text = g_malloc(RESOLV_CONF_BYTES);
     ssize_t len = -1;
     /* Not a pipe that somebody put there: never wait. */
     int fd = open(conf->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    bool was_opened = fd >= 0 || !is_passing(errno);
 
+    if (!was_opened && conf->n_servers) {
+        return false;   /* those of last time are the best guess */
+    }
     if (fd >= 0) {
         len = read(fd, text, RESOLV_CONF_BYTES);
         close(fd);
@@ -158,6 +169,7 @@ static void read_servers(ResolvConf *conf)
     if (conf->n_servers == 0) {
         set_default(conf);
     }
+    return was_opened;
 }
 
 bool resolv_conf_refresh(ResolvConf *conf)
@@ -171,7 +183,6 @@ bool resolv_conf_refresh(ResolvConf *conf)
         return false;
     }
     conf->seen = st;
-    conf->was_read = true;
-    read_servers(conf);
+    conf->was_read = read_servers(conf);
     return true;
 }
