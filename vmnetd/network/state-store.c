@@ -25,7 +25,7 @@ struct StateStore {
     GHashTable *texts;      /* path -> text */
     bool ending;
     bool broken;            /* a write failed: said once */
-    GThread *worker;
+    GThread *worker;        /* NULL: nothing is written */
 };
 
 static char *store_key(const char *name, const char *file)
@@ -153,8 +153,8 @@ void state_store_write(StateStore *store, const char *name, const char *file,
         return;
     }
     g_hash_table_replace(store->memory, g_steal_pointer(&key),
-                         store->dir ? g_strdup(text) : text);
-    if (!store->dir) {
+                         store->worker ? g_strdup(text) : text);
+    if (!store->worker) {
         return;
     }
     path = g_build_filename(store->dir, name, file, NULL);
@@ -255,6 +255,18 @@ void state_store_set_aside(StateStore *store, const char *name,
     }
 }
 
+/* Where no thread is to be had, files are read, and then kept in memory. */
+static void start_worker(StateStore *store)
+{
+    g_autoptr(GError) error = NULL;
+
+    store->worker = g_thread_try_new("vmnetd-state", worker_run, store, &error);
+    if (!store->worker) {
+        g_warning("thread 'vmnetd-state': %s: leases and addresses are kept in "
+                  "memory only", error->message);
+    }
+}
+
 StateStore *state_store_new(const char *state_dir)
 {
     StateStore *store = g_new0(StateStore, 1);
@@ -268,7 +280,7 @@ StateStore *state_store_new(const char *state_dir)
     g_queue_init(&store->paths);
     if (state_dir) {
         store->dir = g_build_filename(state_dir, "networks", NULL);
-        store->worker = g_thread_new("vmnetd-state", worker_run, store);
+        start_worker(store);
     }
     return store;
 }
