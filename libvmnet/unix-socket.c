@@ -55,8 +55,9 @@ static bool unix_address(const char *path, struct sockaddr_un *ret_addr,
     return true;
 }
 
+/* @call: which failed, with ": " behind it, or "" where @what says it */
 static int fail(int fd, int dir_fd, int errnum, const char *what,
-                const char *path, GError **error)
+                const char *path, const char *call, GError **error)
 {
     if (fd >= 0) {
         close(fd);
@@ -65,7 +66,7 @@ static int fail(int fd, int dir_fd, int errnum, const char *what,
         close(dir_fd);
     }
     g_set_error(error, VMNET_ERROR, vmnet_status_from_errno(errnum),
-                "%s '%s': %s", what, path, g_strerror(errnum));
+                "%s '%s': %s%s", what, path, call, g_strerror(errnum));
     errno = errnum;
     return -1;
 }
@@ -76,23 +77,26 @@ int vmnet_unix_listen(const char *path, int type, GError **error)
     int dir_fd, fd;
 
     if (!unix_address(path, &addr, &dir_fd)) {
-        return fail(-1, -1, errno, "cannot listen on", path, error);
+        return fail(-1, -1, errno, "cannot listen on", path, "", error);
     }
     fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) {
-        return fail(fd, dir_fd, errno, "cannot listen on", path, error);
+        return fail(fd, dir_fd, errno, "cannot listen on", path, "socket: ",
+                    error);
     }
     /* Before bind(), which gives the file the socket's mode: never a moment
      * at which others could connect. */
     if (fchmod(fd, 0600) < 0 ||
         bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
-        return fail(fd, dir_fd, errno, "cannot listen on", path, error);
+        return fail(fd, dir_fd, errno, "cannot listen on", path, "bind: ",
+                    error);
     }
     if (type != SOCK_DGRAM && listen(fd, SOMAXCONN) < 0) {
         int errnum = errno;
 
         unlink(path);
-        return fail(fd, dir_fd, errnum, "cannot listen on", path, error);
+        return fail(fd, dir_fd, errnum, "cannot listen on", path, "listen: ",
+                    error);
     }
     if (dir_fd >= 0) {
         close(dir_fd);
@@ -106,15 +110,15 @@ int vmnet_unix_connect(const char *path, int type, GError **error)
     int dir_fd, fd, flags;
 
     if (!unix_address(path, &addr, &dir_fd)) {
-        return fail(-1, -1, errno, "cannot connect to", path, error);
+        return fail(-1, -1, errno, "cannot connect to", path, "", error);
     }
     fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
-        return fail(fd, dir_fd, errno, "cannot connect to", path, error);
+        return fail(fd, dir_fd, errno, "cannot connect to", path, "", error);
     }
     flags = fcntl(fd, F_GETFL);
     if (flags < 0 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0) {
-        return fail(fd, dir_fd, errno, "cannot connect to", path, error);
+        return fail(fd, dir_fd, errno, "cannot connect to", path, "", error);
     }
     if (dir_fd >= 0) {
         close(dir_fd);

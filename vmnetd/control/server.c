@@ -113,6 +113,8 @@ Server *server_new(Control *control, int fd, GError **error)
     server->watch = loop_watch_new(control->loop, fd, EPOLLIN, on_ready, server,
                                    error);
     if (!server->watch) {
+        g_prefix_error(error, "QMP socket '%s': ",
+                       control->socket_path ? control->socket_path : "fd 3");
         return NULL;
     }
     return g_steal_pointer(&server);
