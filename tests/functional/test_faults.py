@@ -1,114 +1,454 @@
 """System calls that fail: no abort, no busy loop, a message that says which.
 
-vmnetd runs under strace, which makes the named call fail from its Nth time on.
+  test -- QMP, frames, connections --> vmnetd -- strace -e inject= --> kernel
+
+Which invocation of a call is the one that is meant is not guessed: a run
+without faults is traced first, and the Nth line that matches names it.  Calls
+on files are chosen by path.  Each test then sees that the call did fail, on
+that very object.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
+import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
-import struct
 import subprocess
+import threading
 import time
+from typing import NamedTuple
 
 import pytest
 
+from lib import services
 from lib.instance import BUILD, Instance, QmpError
+from lib.vmm import Silence, Vmm
 
-DISCOVER = bytes.fromhex(
-    'ffffffffffff525400000099080045000110000000004011796e00000000ffffffff'
-    '0044004300fc0000') + b'\1\1\6\0\0\0\0\7' + bytes(20) \
-    + bytes.fromhex('525400000099') + bytes(202) \
-    + bytes.fromhex('63825363350101ff')
+ASAN = 'asan' in os.path.basename(BUILD)
+QUERY = (b'\0\1\1\0\0\1\0\0\0\0\0\0\4name\7example\0\0\1\0\1')
+ADDRESS = bytes([198, 51, 100, 7])
+GUEST_PORT = 22
 
-# call, error, which times fail, text of the message (or None: goes on silently)
+
+class Fault(NamedTuple):
+    """One call that fails."""
+
+    call: str
+    error: str
+    where: str      # a path in braces' terms, or what the trace's line has
+    times: int      # 0: from then on
+    ends: bool      # the daemon does not start; otherwise it serves in the end
+    texts: tuple    # what standard error has
+    nth: int = 1    # of the trace's lines that match
+
+    def __str__(self):
+        place = re.sub(r'[^A-Za-z0-9_.]+', '-', self.where).strip('-')
+        return '-'.join((self.call, self.error, place,
+                         str(self.times or 'always')))
+
+
+def starts_not(call, error, where, *texts):
+    """A fault that vmnetd says and does not start with."""
+    return Fault(call, error, where, 0, True, texts)
+
+
+def for_a_while(call, error, where, *texts, times=1, nth=1):
+    """A fault that passes, and after which everything works."""
+    return Fault(call, error, where, times, False, texts, nth)
+
+
+def works_without(call, error, where, *texts):
+    """A fault that stays, and leaves service as it is."""
+    return Fault(call, error, where, 0, False, texts)
+
+
+QMP_LISTEN = r'UNIX-STREAM:\[\d+,"[^"]*vmnetd\.sock"'
+QMP_CLIENT = r'UNIX-STREAM:\[\d+->\d+,"[^"]*vmnetd\.sock"'
+VMM_LISTEN = r'UNIX-STREAM:\[\d+,"[^"]*-n1\.sock"'
+VMM_LINK = r'UNIX-STREAM:\[\d+->\d+,"[^"]*-n1\.sock"'
+SHARED = '{state}/vmnet/networks/shared'
+KEPT = 'leases and addresses are kept in memory only'
+
 FAULTS = [
-    ('socket', 'EMFILE', '1+'), ('socket', 'ENOMEM', '2+2'),
-    ('socket', 'EPERM', '3+'),
-    ('accept4', 'EMFILE', '1+2'), ('accept4', 'ENOMEM', '2+'),
-    ('sendmsg', 'ENOMEM', '2+'), ('sendmsg', 'EPERM', '1+3'),
-    ('recvmsg', 'ENOMEM', '3+'), ('recvfrom', 'ENOMEM', '1+'),
-    ('read', 'ENOMEM', '40+3'), ('write', 'ENOSPC', '1+2'),
-    ('mmap', 'ENOMEM', '60+'), ('openat', 'EMFILE', '30+'),
-    ('openat', 'EPERM', '25+2'), ('rename', 'ENOSPC', '1+'),
-    ('renameat2', 'ENOSPC', '1+'), ('fsync', 'ENOSPC', '1+'),
-    ('bind', 'EPERM', '2+'), ('listen', 'ENOMEM', '2+'),
-    ('epoll_ctl', 'ENOMEM', '6+'), ('epoll_ctl', 'ENOSPC', '4+4'),
-    ('memfd_create', 'ENOMEM', '1+'), ('timerfd_create', 'EMFILE', '1+'),
-    ('epoll_create1', 'EMFILE', '1+'), ('inotify_init1', 'EMFILE', '1+'),
-    ('mkdirat', 'ENOSPC', '1+'), ('mkdir', 'ENOSPC', '1+'),
+    # Starting
+    starts_not('openat', 'ENOSPC', '{folder}/log', "log file '{folder}/log'",
+               'No space left on device'),
+    starts_not('openat', 'EMFILE', '{folder}/pid', "--pidfile '{folder}/pid'",
+               'Too many open files'),
+    starts_not('mkdir', 'ENOSPC', '{run}/vmnet',
+               "runtime directory '{run}/vmnet'", 'No space left on device'),
+    starts_not('socket', 'EMFILE', r'AF_UNIX',
+               "cannot listen on '{socket}': socket: Too many open files"),
+    starts_not('bind', 'EPERM', r'AF_UNIX.*vmnetd\.sock',
+               "cannot listen on '{socket}': bind: Operation not permitted"),
+    starts_not('listen', 'ENOMEM', QMP_LISTEN,
+               "cannot listen on '{socket}': listen: Cannot allocate memory"),
+    starts_not('signalfd4', 'EMFILE', '', 'signalfd: Too many open files'),
+    starts_not('epoll_create1', 'EMFILE', '',
+               'event loop: epoll_create1: Too many open files'),
+    starts_not('timerfd_create', 'ENOMEM', '',
+               'event loop: timerfd_create: Cannot allocate memory'),
+    starts_not('epoll_ctl', 'ENOSPC', r'EPOLL_CTL_ADD, \d+<anon_inode:\[timerfd',
+               'event loop: epoll_ctl: No space left on device'),
+    starts_not('epoll_ctl', 'ENOSPC', 'EPOLL_CTL_ADD.*' + QMP_LISTEN,
+               "QMP socket '{socket}': ", 'epoll_ctl: No space left on device'),
+    # Starting with less
+    works_without('openat', 'EPERM', '{run}/vmnet/vmnetd.lock',
+                  "lock file '{run}/vmnet/vmnetd.lock': Operation not permitted"),
+    works_without('mkdir', 'ENOSPC', '{state}/vmnet',
+                  "state directory '{state}/vmnet': No space left on device",
+                  'leases are kept in memory only'),
+    works_without('openat', 'EMFILE', '{state}/vmnet/lock',
+                  "lock file '{state}/vmnet/lock': Too many open files",
+                  'leases are kept in memory only'),
+    works_without('pwrite64', 'ENOSPC', '{state}/vmnet/lock',
+                  "lock file '{state}/vmnet/lock': No space left on device",
+                  'leases are kept in memory only'),
+    for_a_while('socket', 'EPERM', 'AF_NETLINK',
+                'routes of the host are not known', 'Operation not permitted',
+                times=2),
+    for_a_while('bind', 'EPERM', 'AF_NETLINK',
+                'routes of the host are not known', 'Operation not permitted'),
+    for_a_while('sendto', 'ENOMEM', 'NETLINK',
+                'cannot ask the kernel for routes: Cannot allocate memory'),
+    for_a_while('recvfrom', 'ENOMEM', 'NETLINK',
+                'cannot ask the kernel for routes: Cannot allocate memory'),
+    works_without('clone3', 'EAGAIN', '', 'vmnetd-state', KEPT),
+    # Files
+    works_without('mkdir', 'ENOSPC', '{state}/vmnet/networks',
+                  SHARED, 'No space left on device', KEPT),
+    works_without('openat', 'EMFILE', SHARED + '/network.new',
+                  SHARED + '/network', 'Too many open files', KEPT),
+    works_without('write', 'ENOSPC', SHARED + '/leases.new',
+                  SHARED + '/leases', 'No space left on device', KEPT),
+    works_without('fsync', 'EIO', SHARED + '/leases.new',
+                  SHARED + '/leases', 'Input/output error', KEPT),
+    works_without('rename', 'ENOSPC', SHARED + '/leases.new',
+                  SHARED + '/leases', 'No space left on device', KEPT),
+    works_without('openat', 'EMFILE', '{run}/vmnet/record.json.new',
+                  "'{run}/vmnet/record.json'", 'Too many open files'),
+    works_without('write', 'ENOSPC', '{run}/vmnet/record.json.new',
+                  "'{run}/vmnet/record.json'", 'No space left on device'),
+    works_without('rename', 'ENOSPC', '{run}/vmnet/record.json.new',
+                  "'{run}/vmnet/record.json'", 'No space left on device'),
+    for_a_while('openat', 'EMFILE', '{folder}/resolv.conf', times=1),
+    # Clients
+    for_a_while('accept4', 'EMFILE', QMP_LISTEN,
+                'accept on the QMP socket: Too many open files', times=3),
+    for_a_while('accept4', 'ENOMEM', QMP_LISTEN,
+                'accept on the QMP socket: Cannot allocate memory'),
+    for_a_while('epoll_ctl', 'ENOSPC', 'EPOLL_CTL_ADD.*' + QMP_CLIENT,
+                'epoll_ctl: No space left on device'),
+    for_a_while('getsockopt', 'ENOMEM', QMP_CLIENT + '.*SO_PEERCRED',
+                'SO_PEERCRED'),
+    for_a_while('recvmsg', 'ENOMEM', QMP_CLIENT),
+    for_a_while('sendto', 'ENOMEM', QMP_CLIENT),
+    # VMMs
+    for_a_while('socket', 'EMFILE', 'AF_UNIX', nth=2),
+    for_a_while('accept4', 'EMFILE', VMM_LISTEN, 'accept: Too many open files',
+                times=2),
+    for_a_while('epoll_ctl', 'ENOSPC', 'EPOLL_CTL_ADD.*' + VMM_LISTEN,
+                'epoll_ctl: No space left on device'),
+    for_a_while('epoll_ctl', 'ENOMEM', 'EPOLL_CTL_ADD.*' + VMM_LINK,
+                'epoll_ctl: Cannot allocate memory'),
+    for_a_while('recvfrom', 'ENOMEM', VMM_LINK,
+                'cannot read from the VMM: Cannot allocate memory'),
+    for_a_while('sendmsg', 'ENOMEM', VMM_LINK, times=3),
+    for_a_while('sendmsg', 'EPERM', VMM_LINK,
+                'cannot write to the VMM: Operation not permitted'),
+    # Guests' connections
+    for_a_while('socket', 'EMFILE', 'AF_INET, SOCK_DGRAM', times=2),
+    for_a_while('socket', 'ENOMEM', 'AF_INET, SOCK_STREAM', times=4),
+    for_a_while('epoll_ctl', 'ENOSPC', r'EPOLL_CTL_ADD.*<UDP', times=2),
+    for_a_while('sendto', 'EPERM', '<UDP', times=1),
+    for_a_while('sendmsg', 'ENOMEM', '<UDP', times=1),
+    for_a_while('recvmmsg', 'ENOMEM', '<UDP', times=1),
+    for_a_while('recvmsg', 'ENOMEM', '<TCP', times=1),
+    for_a_while('recvfrom', 'ENOMEM', '<UDP', times=1),
+    for_a_while('connect', 'EPERM', 'AF_INET', times=1),
+    # Forwards
+    for_a_while('bind', 'EPERM', r'AF_INET,.*127\.0\.0\.1', times=1),
+    for_a_while('accept4', 'EMFILE', '<TCP', times=2),
+]
+if not ASAN:
+    # ASan's own allocator ends the process when mmap fails.
+    FAULTS += [
+        works_without('mmap', 'ENOMEM', 'MAP_STACK', 'vmnetd-state', KEPT),
+    ]
+
+
+# Faults that stay, and for which guests or clients have to do without.
+LASTING = [
+    ('sendmsg', 'ENOMEM', VMM_LINK), ('recvfrom', 'ENOMEM', VMM_LINK), ('accept4', 'EMFILE', VMM_LISTEN),
+    ('accept4', 'EMFILE', '<TCP'), ('accept4', 'EPERM', '<TCP'),
+    ('recvmmsg', 'ENOMEM', '<UDP'),
+    ('socket', 'EMFILE', 'AF_INET, SOCK_DGRAM'), ('timerfd_settime', 'EINVAL', ''),
 ]
 
 
-def ticks(pid):
-    """CPU ticks of a process."""
+class Greeter(threading.Thread):
+    """A TCP service that speaks first."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self._listener = socket.create_server(('127.0.0.1', 0))
+        self.port = self._listener.getsockname()[1]
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with connection, contextlib.suppress(OSError):
+                connection.sendall(b'greeting')
+                connection.recv(1)      # a reset: the guest has it
+
+    def close(self):
+        """No more connections."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+class Traced:
+    """A daemon under strace, and the servers that its guest speaks with."""
+
+    def __init__(self, *strace):
+        self.strace = strace
+        self.instance = Instance()
+        self.trace = os.path.join(self.instance.folder, 'trace')
+        self.echo = services.UdpEcho('127.0.0.1')
+        self.dns = services.DnsServer({'name.example': ['198.51.100.7']})
+        self.listener = Greeter()
+        with open(self.instance.resolv_conf, 'w', encoding='ascii') as out:
+            out.write('nameserver 127.0.0.1#%d\n' % self.dns.port)
+        self.process = None
+
+    def names(self):
+        """What braces in the table stand for."""
+        made = self.instance
+        return {'folder': made.folder, 'run': made.runtime, 'state': made.state,
+                'socket': made.socket}
+
+    def start(self):
+        """Returns when the socket is there, or vmnetd has ended."""
+        made = self.instance
+        env = dict(made.env)
+        # LeakSanitizer wants to trace the process itself.
+        env['ASAN_OPTIONS'] = 'detect_leaks=0'
+        with open(os.path.join(made.folder, 'vmnetd.err'), 'wb') as stderr:
+            self.process = subprocess.Popen(
+                ['strace', '-f', '-yy', '-s', '0', '-o', self.trace,
+                 *self.strace, os.path.join(BUILD, 'vmnetd', 'vmnetd'),
+                 '--no-supervisor', '--socket', made.socket,
+                 '--log-file', made.folder + '/log',
+                 '--pidfile', made.folder + '/pid'],
+                env=env, stdin=subprocess.DEVNULL, stderr=stderr)
+        end = time.monotonic() + 15
+        while not self.is_serving() and self.process.poll() is None:
+            assert time.monotonic() < end, self.text()
+            time.sleep(0.005)
+        return self
+
+    def is_serving(self):
+        """Without a connection that the daemon would see."""
+        try:
+            return os.path.getsize(self.instance.folder + '/pid') > 0
+        except OSError:
+            return False
+
+    def text(self):
+        """Standard error and the log."""
+        text = self.instance.stderr()
+        if os.path.exists(self.instance.folder + '/log'):
+            with open(self.instance.folder + '/log', encoding='utf-8',
+                      errors='replace') as log:
+                text += log.read()
+        return text
+
+    def lines(self):
+        """The trace."""
+        with open(self.trace, encoding='utf-8', errors='replace') as text:
+            return text.readlines()
+
+    def injected(self):
+        """Its lines about calls that were made to fail."""
+        return [line for line in self.lines() if '(INJECTED)' in line]
+
+    def pid(self):
+        """The daemon's, which is strace's only child."""
+        with open('/proc/%d/task/%d/children' % (self.process.pid,
+                                                 self.process.pid),
+                  encoding='ascii') as text:
+            return int(text.read().split()[0])
+
+    def use(self, then=lambda client: None):
+        """All that a VMM, its guest and a client do."""
+        with self.instance.qmp() as client:
+            _ident, path = self.instance.netdev(
+                client, host_loopback=True, lifetime='export',
+                vm='fault', hostfwd=['tcp:127.0.0.1:0-:%d' % GUEST_PORT])
+            try:
+                with Vmm(path, timeout=1.5) as vmm:
+                    try:
+                        self.speak(client, vmm)
+                    finally:
+                        then(client)
+            finally:
+                for netdev in client.call('query-netdevs'):
+                    client.call('netdev_del', id=netdev['id'])
+
+    def speak(self, client, vmm):
+        """The guest's part."""
+        vmm.lease()
+        if vmm.ask(1000, self.echo.port, b'word') != b'word':
+            raise Silence('another word came back')
+        if vmm.fetch(1001, self.listener.port) != b'greeting':
+            raise Silence('something else was sent')
+        if ADDRESS not in vmm.ask(1002, 53, QUERY):
+            raise Silence('the name was not resolved')
+        port = client.call('query-forwards')[0]['host-port']
+        with socket.create_connection(('127.0.0.1', port), timeout=2):
+            vmm.await_syn(GUEST_PORT)
+
+    def end(self):
+        """SIGTERM; returns the exit status."""
+        if self.process.poll() is None:
+            os.kill(self.pid(), signal.SIGTERM)
+        return self.process.wait(20)
+
+    def close(self):
+        """Whatever is left."""
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        for server in (self.echo, self.dns, self.listener):
+            server.close()
+        self.instance.stop()
+
+
+@pytest.fixture(scope='module')
+def calls():
+    """The trace of a run without faults: [(call, whole line)], first thread."""
+    if not shutil.which('strace'):
+        pytest.skip('needs strace')
+    names = sorted({fault[0] for fault in [*FAULTS, *LASTING]})
+    run = Traced('-e', 'trace=' + ','.join(names))
+    try:
+        run.start()
+        run.use()
+        assert run.end() == 0, run.text()
+        lines = [line.split(None, 1) for line in run.lines()]
+        first = lines[0][0]
+        return [(text.split('(', 1)[0], text) for pid, text in lines
+                if pid == first and '(' in text]
+    finally:
+        run.close()
+
+
+def ordinal(calls, fault):
+    """Which invocation of the call it is, from 1."""
+    count = nth = 0
+    for name, text in calls:
+        if name == fault.call:
+            count += 1
+            nth += bool(re.search(fault.where, text))
+            if nth == fault.nth:
+                return count
+    raise AssertionError('%s: no such call was made' % str(fault))
+
+
+def options(calls, fault, names):
+    """strace's, for one fault."""
+    if fault.where.startswith('{'):
+        first, by_path = 1, ['-P', fault.where.format(**names)]
+    else:
+        first, by_path = ordinal(calls, fault), []
+    when = '%d..%d' % (first, first + fault.times - 1) if fault.times \
+        else '%d+' % first
+    return [*by_path, '-e', 'trace=' + fault.call, '-e', 'inject=%s:error=%s:'
+            'when=%s' % (fault.call, fault.error, when)]
+
+
+def cpu_ticks(pid):
+    """Of a process, in user and kernel mode."""
     with open('/proc/%d/stat' % pid, encoding='ascii') as text:
         fields = text.read().rsplit(')', 1)[1].split()
     return int(fields[11]) + int(fields[12])
 
 
-def exercise(instance):
-    """What a VMM would do; any error is fine, a hang is not."""
-    try:
-        with instance.qmp() as client:
-            _ident, path = instance.netdev(client)
-            with socket.socket(socket.AF_UNIX) as vmm:
-                vmm.settimeout(2)
-                vmm.connect(path)
-                vmm.sendall(struct.pack('!I', len(DISCOVER)) + DISCOVER)
-                try:
-                    vmm.recv(2048)
-                except OSError:
-                    pass
-            client.call('query-netdevs')
-    except (OSError, EOFError, QmpError):
-        pass
+def assert_idle(run):
+    """Nobody asks for anything, so little is done: no call over and over."""
+    pid = run.pid()
+    calls, used = len(run.lines()), cpu_ticks(pid)
+    time.sleep(0.2)     # a window to count in
+    assert len(run.lines()) - calls < 40, 'busy loop: ' + run.lines()[-1]
+    assert cpu_ticks(pid) - used < 15, 'busy loop'
 
 
-@pytest.mark.parametrize('call,error,when', FAULTS,
-                         ids=['%s-%s-%s' % fault for fault in FAULTS])
-def test_failing_call(call, error, when):
-    if not shutil.which('strace'):
-        pytest.skip('needs strace')
-    instance = Instance()
-    os.makedirs(os.path.dirname(instance.socket), mode=0o700)
-    trace = os.path.join(instance.folder, 'trace')
-    errors = os.path.join(instance.folder, 'vmnetd.err')
-    with open(errors, 'wb') as stderr:
-        process = subprocess.Popen(
-            ['strace', '-f', '-o', trace, '-e', 'trace=' + call, '-e',
-             'inject=%s:error=%s:when=%s' % (call, error, when),
-             os.path.join(BUILD, 'vmnetd', 'vmnetd'), '--no-supervisor',
-             '--socket', instance.socket],
-            env=instance.env, stdin=subprocess.DEVNULL, stderr=stderr)
+@pytest.mark.parametrize('fault', FAULTS, ids=str)
+def test_failing_call(calls, fault):
+    run = Traced()
+    run.strace = options(calls, fault, run.names())
+    if fault.where != '{run}/vmnet':        # which vmnetd is to make
+        os.makedirs(os.path.dirname(run.instance.socket), mode=0o700)
     try:
-        end = time.monotonic() + 5
-        while not os.path.exists(instance.socket) and process.poll() is None \
-                and time.monotonic() < end:
-            time.sleep(0.02)
-        exercise(instance)
-        exercise(instance)
-        if process.poll() is None:
-            children = subprocess.run(
-                ['pgrep', '-P', str(process.pid)], text=True,
-                stdout=subprocess.PIPE, check=False).stdout.split()
-            if children:
-                pid = int(children[0])
-                before = ticks(pid)
-                time.sleep(0.5)
-                assert ticks(pid) - before < 25, 'busy loop'
-                os.kill(pid, signal.SIGTERM)
-        status = process.wait(10)
-        text = instance.stderr()
-        # strace passes a signal's death on as its own.
-        assert status >= 0, 'ended by signal %d: %s' % (-status, text)
-        assert status not in (128 + signal.SIGABRT, 128 + signal.SIGSEGV), text
-        if status != 0:
-            assert text.strip(), 'ended with status %d and said nothing' % status
+        run.start()
+        if not fault.ends:
+            assert run.process.poll() is None, run.text()
+            served(run)
+        status = run.end()
+        text = run.text()
+        assert run.injected(), 'the call that is to fail was not made'
+        if not fault.where.startswith('{'):
+            assert any(re.search(fault.where, line) for line in run.injected())
+        assert status == (1 if fault.ends else 0), text
+        for part in fault.texts:
+            assert part.format(**run.names()) in text
     finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-        instance.stop()
+        run.close()
+
+
+def served(run):
+    """Faults pass, or leave service as it is: in the end everything works."""
+    end = time.monotonic() + 12
+    while True:
+        try:
+            run.use(lambda _: assert_idle(run))
+            return
+        except (OSError, EOFError, QmpError, Silence) as error:
+            assert run.process.poll() is None, run.text()
+            assert time.monotonic() < end, (error, run.text())
+            time.sleep(0.02)
+
+
+@pytest.mark.parametrize('call,error,where', LASTING)
+def test_failing_for_good(calls, call, error, where):
+    """Guests go without; clients do not, and the daemon rests."""
+    fault = works_without(call, error, where)
+    run = Traced()
+    run.strace = options(calls, fault, run.names())
+    idle = []
+
+    def rests(client):
+        assert_idle(run)
+        client.call('query-networks')
+        idle.append(True)
+
+    os.makedirs(os.path.dirname(run.instance.socket), mode=0o700)
+    try:
+        run.start()
+        try:
+            run.use(rests)
+        except (OSError, EOFError, QmpError, Silence):
+            pass
+        assert any(re.search(where, line) for line in run.injected())
+        assert idle
+        assert run.end() == 0, run.text()
+        assert len(run.text()) < 8192
+    finally:
+        run.close()

@@ -130,6 +130,18 @@ class Instance:
                   errors='replace', encoding='utf-8') as text:
             return text.read()
 
+    def sanitizer_reports(self):
+        """What ASan, LSan or UBSan found in the daemon; '' if nothing."""
+        for path in (os.path.join(self.folder, 'vmnetd.err'),
+                     os.path.join(self.state, 'vmnet', 'vmnetd.log')):
+            if os.path.exists(path):
+                with open(path, errors='replace', encoding='utf-8') as text:
+                    found = text.read()
+                match = re.search(r'Sanitizer|runtime error:', found)
+                if match:
+                    return found[max(0, match.start() - 200):][:4000]
+        return ''
+
     def qmp(self):
         """A new client."""
         return Qmp(self.socket)
@@ -195,5 +207,7 @@ class Instance:
         while any(os.path.exists('/proc/%d' % pid) for pid in pids) \
                 and time.monotonic() < end:
             time.sleep(0.02)
+        reports = self.sanitizer_reports()
         if self._own:
             shutil.rmtree(self.folder, ignore_errors=True)
+        assert not reports, reports

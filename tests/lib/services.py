@@ -148,6 +148,8 @@ class UdpEcho(_Thread):
 
     def serve(self):
         data, peer = self.socket.recvfrom(65536)
+        if not peer:
+            return      # it was closed
         self.requests += 1
         self.peers.append(peer)
         self.socket.sendto(data, peer)
