@@ -52,6 +52,9 @@
 /* Where TCP has no SO_PEEK_OFF: a flow's ring, and all rings of a port. */
 #define LIMIT_NAT_RING_BYTES (256 * 1024)
 #define LIMIT_NAT_BYTES_PER_PORT (64 * 1024 * 1024)
+/* The window told to a guest, and so what may have to be held behind a hole
+ * (charged to the port as well): 1 ms at 16 Gbit/s. */
+#define LIMIT_NAT_WINDOW_BYTES (2 * 1024 * 1024)
 /* Peers that one UDP port of a guest, or one UDP forward, remembers. */
 #define LIMIT_NAT_UDP_PEERS 256
 /* Forwards per network. */

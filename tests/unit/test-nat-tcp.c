@@ -300,7 +300,7 @@ static void test_order(Guest *g)
     TcpHeader tcp;
     char buf[16];
 
-    /* A hole: asked for, not taken. */
+    /* A hole: asked for, what is behind it is kept. */
     g->seq = seq + 4;
     guest_tcp(g, TCP_ACK, "5678", 4);
     guest_expect_tcp(g, TCP_ACK, &tcp);
@@ -308,24 +308,136 @@ static void test_order(Guest *g)
     g->seq = seq;
     guest_tcp(g, TCP_ACK, "1234", 4);
     guest_expect_tcp(g, TCP_ACK, &tcp);
-    g_assert_cmpuint(tcp.ack, ==, seq + 4);
-    /* Overlap: trimmed. */
-    g->seq = seq + 2;
-    guest_tcp(g, TCP_ACK, "345678", 6);
-    guest_expect_tcp(g, TCP_ACK, &tcp);
     g_assert_cmpuint(tcp.ack, ==, seq + 8);
+    guest_expect_nothing(g);
+    /* Overlap: trimmed. */
+    g->seq = seq + 6;
+    guest_tcp(g, TCP_ACK, "789a", 4);
+    guest_expect_tcp(g, TCP_ACK, &tcp);
+    g_assert_cmpuint(tcp.ack, ==, seq + 10);
     /* Old: acknowledged once more. */
     g->seq = seq;
     guest_tcp(g, TCP_ACK, "1234", 4);
     guest_expect_tcp(g, TCP_ACK, &tcp);
-    g_assert_cmpuint(tcp.ack, ==, seq + 8);
-    outside_read(fd, buf, 8);
-    g_assert_cmpmem(buf, 8, "12345678", 8);
+    g_assert_cmpuint(tcp.ack, ==, seq + 10);
+    outside_read(fd, buf, 10);
+    g_assert_cmpmem(buf, 10, "123456789a", 10);
     /* Keepalive (RFC 1122 4.2.3.6): one below, empty. */
-    g->seq = seq + 7;
+    g->seq = seq + 9;
     guest_tcp(g, TCP_ACK, NULL, 0);
     guest_expect_tcp(g, TCP_ACK, &tcp);
-    g_assert_cmpuint(tcp.ack, ==, seq + 8);
+    g_assert_cmpuint(tcp.ack, ==, seq + 10);
+    close(fd);
+    close(listener);
+}
+
+/* Pieces in any order, overlapping, with the FIN first: all of it, once. */
+static void test_holes(Guest *g)
+{
+    uint16_t port;
+    int listener = outside_listen(g, &port);
+    int fd = guest_connect(g, listener, port, 7, 1460);
+    static const struct {
+        unsigned off, len;
+    } pieces[] = {
+        { 7000, 500 }, { 1000, 1000 }, { 5000, 1000 }, { 1500, 1000 },
+        { 2200, 100 }, { 4000, 1400 }, { 1000, 1000 }, { 6000, 1000 },
+        { 3000, 1000 }, { 2500, 600 }, { 0, 1000 },
+    };
+    static uint8_t data[7500], got[sizeof(data)];
+    uint32_t seq = g->seq;
+    TcpHeader tcp;
+    unsigned i;
+    char c;
+
+    fill(data, sizeof(data));
+    g->seq = seq + sizeof(data);
+    guest_tcp(g, TCP_FIN | TCP_ACK, NULL, 0);
+    for (i = 0; i < G_N_ELEMENTS(pieces); i++) {
+        g->seq = seq + pieces[i].off;
+        guest_tcp(g, TCP_ACK, data + pieces[i].off, pieces[i].len);
+    }
+    do {
+        guest_expect_tcp(g, TCP_ACK, &tcp);
+    } while (g->got.length);
+    g_assert_cmpuint(tcp.ack, ==, seq + sizeof(data) + 1);
+    outside_read(fd, got, sizeof(got));
+    g_assert_cmpmem(got, sizeof(got), data, sizeof(data));
+    g_assert_cmpint(read(fd, &c, 1), ==, 0);
+    close(fd);
+    close(listener);
+}
+
+/* The first @n words of the SACK option of @f; false: there is none. */
+static bool sack_of(const GuestFrame *f, const TcpHeader *tcp,
+                    uint32_t *ret_words, unsigned n)
+{
+    const uint8_t *p = f->data + f->ip.l4_off + TCP_HEADER_MIN;
+    unsigned i;
+
+    if (tcp->data_off != TCP_HEADER_MIN + 4 + 4 * n || p[2] != 5) {
+        return false;
+    }
+    g_assert_cmpuint(p[3], ==, 2 + 4 * n);
+    for (i = 0; i < n; i++) {
+        memcpy(&ret_words[i], p + 4 + 4 * i, 4);
+        ret_words[i] = g_ntohl(ret_words[i]);
+    }
+    return true;
+}
+
+/* RFC 2018: what is behind holes is told, the newest first. */
+static void test_sack(Guest *g)
+{
+    uint16_t port;
+    int listener = outside_listen(g, &port), fd;
+    TcpHeader syn, tcp;
+    uint32_t seq, blocks[4];
+    unsigned i;
+
+    g->dport = port;
+    syn = guest_tcp_header(g, TCP_SYN);
+    syn.sack_permitted = true;
+    guest_tcp_raw(g, &syn, NULL, 0);
+    g->seq++;
+    guest_flush(g);
+    guest_expect_tcp(g, TCP_SYN | TCP_ACK, &tcp);
+    g_assert_true(tcp.sack_permitted);
+    g->ack = tcp.seq + 1;
+    guest_tcp(g, TCP_ACK, NULL, 0);
+    fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    seq = g->seq;
+    for (i = 0; i < 3; i++) {
+        static const unsigned offs[] = { 10, 30, 40 };
+
+        g->seq = seq + offs[i];
+        guest_tcp(g, TCP_ACK, "0123456789", 10);
+    }
+    guest_expect_tcp(g, TCP_ACK, NULL);
+    guest_expect_tcp(g, TCP_ACK, NULL);
+    {
+        g_autoptr(GuestFrame) f = guest_get_tcp(g, &tcp);
+
+        g_assert_true(sack_of(f, &tcp, blocks, 4));
+        g_assert_cmpuint(blocks[0], ==, seq + 30);
+        g_assert_cmpuint(blocks[1], ==, seq + 50);
+        g_assert_cmpuint(blocks[2], ==, seq + 10);
+        g_assert_cmpuint(blocks[3], ==, seq + 20);
+    }
+    g->seq = seq;
+    guest_tcp(g, TCP_ACK, "0123456789", 10);
+    {
+        g_autoptr(GuestFrame) f = guest_get_tcp(g, &tcp);
+
+        g_assert_cmpuint(tcp.ack, ==, seq + 20);
+        g_assert_true(sack_of(f, &tcp, blocks, 2));
+        g_assert_cmpuint(blocks[0], ==, seq + 30);
+    }
+    g->seq = seq + 20;
+    guest_tcp(g, TCP_ACK, "0123456789", 10);
+    guest_expect_tcp(g, TCP_ACK, &tcp);
+    g_assert_cmpuint(tcp.ack, ==, seq + 50);
+    g_assert_cmpuint(tcp.data_off, ==, TCP_HEADER_MIN);
     close(fd);
     close(listener);
 }
@@ -1025,6 +1137,8 @@ static const struct {
     { "no-flow-no-mercy", test_no_flow_no_mercy },
     { "challenge-acks", test_challenge_acks },
     { "order", test_order },
+    { "holes", test_holes },
+    { "sack", test_sack },
     { "duplicate-acks", test_duplicate_acks },
     { "batch-has-one-ack", test_batch_has_one_ack },
     { "window-closes-and-opens", test_window_closes_and_opens },

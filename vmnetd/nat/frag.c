@@ -105,36 +105,39 @@ static FragPacket *table_find(FragTable *table, const IpPacket *ip, uint32_t por
     return NULL;
 }
 
-static unsigned port_share(FragTable *table, uint32_t port_id)
-{
-    unsigned n = 0;
-    GList *link;
-
-    for (link = table->packets.head; link; link = link->next) {
-        n += ((FragPacket *)link->data)->port_id == port_id;
-    }
-    return n;
-}
+/* What one port has in the table; @oldest: of its packets, but not @keep. */
+typedef struct PortShare {
+    uint32_t port_id;
+    unsigned n;
+    FragPacket *oldest;
+} PortShare;
 
 /* The oldest packet, other than @keep, of the port that has the most. */
 static FragPacket *table_victim(FragTable *table, const FragPacket *keep)
 {
-    FragPacket *best = NULL, *packet;
-    unsigned most = 0, n;
+    PortShare shares[LIMIT_REASSEMBLY_PACKETS + 1], *most = NULL;
+    unsigned n_shares = 0, i;
     GList *link;
 
     for (link = table->packets.head; link; link = link->next) {
-        packet = link->data;
-        if (packet == keep) {
-            continue;
+        FragPacket *packet = link->data;
+
+        for (i = 0; i < n_shares && shares[i].port_id != packet->port_id; i++) {
         }
-        n = port_share(table, packet->port_id);
-        if (n > most) {
-            most = n;
-            best = packet;
+        if (i == n_shares) {
+            shares[n_shares++] = (PortShare){ .port_id = packet->port_id };
+        }
+        shares[i].n++;
+        if (!shares[i].oldest && packet != keep) {
+            shares[i].oldest = packet;
         }
     }
-    return best;
+    for (i = 0; i < n_shares; i++) {
+        if (shares[i].oldest && (!most || shares[i].n > most->n)) {
+            most = &shares[i];
+        }
+    }
+    return most ? most->oldest : NULL;
 }
 
 static void table_shrink(FragTable *table, const FragPacket *keep)

@@ -5,15 +5,15 @@
  *
  * What a segment says is taken in the order of RFC 9293 3.10.7.4, with the
  * stricter rules of RFC 5961 for RST, SYN and ACK.  Data in order is gathered
- * and written; data that begins later is dropped and asked for by duplicate
- * ACKs, one per such segment up to three a batch (RFC 5681 4.2): the guest
- * counts them.  Acknowledgements themselves leave when the batch ends
+ * and written.  Data behind a hole is held (tcp-hold.c), and the hole asked for
+ * by duplicate ACKs, one per such segment up to three a batch (RFC 5681 4.2):
+ * the guest counts them.  Acknowledgements themselves leave when the batch ends
  * (tcp_out).
  *
- * Where the socket takes less than there is, the rest is not acknowledged, and
- * the window is 0 until EPOLLOUT.  The guest's data that came meanwhile was
- * lost, so duplicate ACKs follow the window's opening: they make the guest
- * repeat at once what it would otherwise repeat after its timer.
+ * Where the socket takes less than there is, the rest is held as well, not
+ * acknowledged, and the window is 0 until EPOLLOUT.  If more came than may be
+ * held, duplicate ACKs follow the window's opening: they make the guest repeat
+ * at once what it would otherwise repeat after its timer.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -27,6 +27,27 @@
 
 /* ---- data ---- */
 
+uint32_t tcp_write(TcpFlow *f, struct msghdr *msg)
+{
+    size_t len = 0, i;
+    ssize_t n;
+
+    for (i = 0; i < msg->msg_iovlen; i++) {
+        len += msg->msg_iov[i].iov_len;
+    }
+    do {
+        n = sendmsg(f->fd, msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0 && errno != EAGAIN && errno != ENOBUFS && errno != ENOMEM) {
+        f->error = errno;
+        return 0;
+    }
+    n = MAX(n, 0);
+    f->rcv_nxt += n;
+    f->blocked = (size_t)n < len;
+    return n;
+}
+
 void tcp_gather_flush(Nat *nat)
 {
     TcpGather *gather = &nat->gather;
@@ -34,26 +55,18 @@ void tcp_gather_flush(Nat *nat)
     struct msghdr msg = {
         .msg_iov = gather->iov, .msg_iovlen = gather->n_iov,
     };
-    uint32_t len = gather->len;
-    ssize_t n;
+    uint32_t len = gather->len, n;
 
     gather->flow = NULL;
     gather->n_iov = 0;
     gather->len = 0;
-    if (!f) {
+    if (!f || f->error) {
         return;
     }
-    do {
-        n = sendmsg(f->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-    } while (n < 0 && errno == EINTR);
-    if (n < 0 && errno != EAGAIN && errno != ENOBUFS && errno != ENOMEM) {
-        f->error = errno;
-        return;
-    }
-    n = MAX(n, 0);
-    f->rcv_nxt += n;
-    if ((uint32_t)n < len) {
-        f->blocked = f->dropped = true;
+    n = tcp_write(f, &msg);
+    if (n < len && !f->error &&
+        !tcp_hold(f, msg.msg_iov, msg.msg_iovlen, n, f->rcv_nxt, len - n)) {
+        f->dropped = true;
     }
 }
 
@@ -129,36 +142,61 @@ static uint32_t tcp_expected(const TcpFlow *f)
     return f->rcv_nxt + (gather->flow == f ? gather->len : 0);
 }
 
+/* Data for later: behind a hole, or the socket is full. */
+static void tcp_hold_frame(TcpFlow *f, const Frame *frame, uint32_t offset,
+                           uint32_t seq, uint32_t len)
+{
+    struct iovec iov[FRAME_BATCH_MAX];
+    unsigned n = frame_slice(frame, offset, iov, G_N_ELEMENTS(iov));
+
+    if (tcp_seq_gt(seq + len, f->rcv_edge) ||
+        !tcp_hold(f, iov, n, 0, seq, len)) {
+        f->dropped = f->dropped || f->blocked;
+    }
+}
+
 static void tcp_data(TcpFlow *f, const Frame *frame, const TcpHeader *tcp)
 {
     int32_t old = tcp_seq_diff(tcp_expected(f), tcp->seq);
 
     f->ack_now = true;
     if (old < 0) {
-        f->dup_now = MIN(f->dup_now + 1, DUP_ACKS);
+        if (!f->blocked) {
+            f->dup_now = MIN(f->dup_now + 1, DUP_ACKS);
+        }
+        tcp_hold_frame(f, frame, tcp->payload_off, tcp->seq,
+                       tcp->payload_len);
     } else if ((uint32_t)old < tcp->payload_len) {
         if (f->blocked) {
-            f->dropped = true;
+            tcp_hold_frame(f, frame, tcp->payload_off + old, tcp->seq + old,
+                           tcp->payload_len - old);
         } else {
             tcp_gather(f, frame, tcp->payload_off + old,
                        tcp->payload_len - old);
         }
+        if (f->held) {
+            tcp_gather_flush(f->nat);
+            tcp_hold_write(f);
+        }
     }
 }
 
-/* The guest's FIN, all before it being with the kernel. */
-static void tcp_guest_fin(TcpFlow *f)
+void tcp_take_fin(TcpFlow *f)
 {
-    f->rcv_nxt++;
-    f->ack_now = true;
-    if (f->state == TCP_STATE_FIN_WAIT_2) {
-        shutdown(f->fd, SHUT_WR);
-        tcp_time_wait(f);
+    if (!f->guest_fin || f->rcv_nxt != f->guest_fin_seq || f->error ||
+        tcp_guest_closed(f)) {
         return;
     }
+    f->rcv_nxt++;
+    f->ack_now = true;
     shutdown(f->fd, SHUT_WR);
-    tcp_set_state(f, f->state == TCP_STATE_FIN_WAIT_1 ? TCP_STATE_CLOSING
-                                                      : TCP_STATE_CLOSE_WAIT);
+    if (f->state == TCP_STATE_FIN_WAIT_2) {
+        tcp_time_wait(f);
+    } else if (f->state == TCP_STATE_FIN_WAIT_1) {
+        tcp_set_state(f, TCP_STATE_CLOSING);
+    } else {
+        tcp_set_state(f, TCP_STATE_CLOSE_WAIT);
+    }
 }
 
 /* ---- acknowledgements ---- */
@@ -372,9 +410,11 @@ static void tcp_synchronized(TcpFlow *f, const Frame *frame,
     if (tcp->flags & TCP_FIN) {
         tcp_gather_flush(f->nat);
         f->ack_now = true;
-        if (f->rcv_nxt == end && !f->error) {
-            tcp_guest_fin(f);
+        if (tcp_seq_leq(end, f->rcv_edge)) {
+            f->guest_fin = true;
+            f->guest_fin_seq = end;
         }
+        tcp_take_fin(f);
     }
 }
 

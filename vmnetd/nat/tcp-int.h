@@ -86,6 +86,12 @@ struct TcpFlow {
     uint8_t dup_now;        /* duplicate ACKs due to the guest, up to 3 */
     bool blocked;           /* the socket takes nothing: window 0 */
     bool dropped;           /* ... and data of the guest was dropped for that */
+    GPtrArray *held;        /* data that could not be written yet: tcp-hold.c */
+    uint32_t held_bytes;
+    uint32_t held_last;     /* sequence number of the newest */
+    bool sack;              /* the guest understands SACK (RFC 2018) */
+    bool guest_fin;         /* its FIN has been seen */
+    uint32_t guest_fin_seq;
     bool keepalive;         /* the guest probes: the host's socket does too */
     bool probing;           /* silent for two hours: we ask it */
 
@@ -140,6 +146,56 @@ void tcp_pend(TcpFlow *f);
 /** tcp_rearm: after any change of state or times. */
 void tcp_rearm(TcpFlow *f);
 
+/* ---- tcp-in.c ---- */
+
+/**
+ * tcp_write: give the kernel @msg, the next bytes of the guest.
+ *
+ * Returns: bytes that it took; rcv_nxt has moved on by them, and f->blocked is
+ * set if they were not all.
+ */
+uint32_t tcp_write(TcpFlow *f, struct msghdr *msg);
+
+/** tcp_take_fin: the guest's FIN, once all before it is with the kernel. */
+void tcp_take_fin(TcpFlow *f);
+
+/* ---- tcp-hold.c ---- */
+
+/**
+ * tcp_hold: keep @len bytes of @iov from @offset on, which begin at @seq.
+ *
+ * Returns: false: at a bound; they are lost.
+ */
+bool tcp_hold(TcpFlow *f, const struct iovec *iov, unsigned n_iov,
+              size_t offset, uint32_t seq, uint32_t len);
+/** tcp_hold_write: write what has become the next in order. */
+void tcp_hold_write(TcpFlow *f);
+void tcp_hold_clear(TcpFlow *f);
+
+/** TcpBlock: what is held from @start up to, without, @end. */
+typedef struct TcpBlock {
+    uint32_t start, end;
+} TcpBlock;
+#define TCP_BLOCKS_MAX 4
+/** tcp_hold_blocks: what lies behind holes, for SACK. Returns: blocks. */
+unsigned tcp_hold_blocks(const TcpFlow *f, TcpBlock ret_blocks[TCP_BLOCKS_MAX]);
+
+/* ---- tcp-send.c ---- */
+
+/** tcp_send_control: a segment without data; @flags has no TCP_ACK: no ack. */
+void tcp_send_control(TcpFlow *f, uint8_t flags, uint32_t seq, int64_t now_ms);
+/** tcp_send_rst: to answer a segment that belongs to no flow. */
+void tcp_send_rst(Nat *nat, const IpPacket *ip, const TcpHeader *tcp,
+                  int64_t now_ms);
+/** tcp_send_acks: acknowledgements and window updates that are still due. */
+void tcp_send_acks(TcpFlow *f, int64_t now_ms);
+/** tcp_window: bytes that the guest may send now. */
+uint32_t tcp_window(TcpFlow *f);
+/** tcp_tell_window: the window field for @wnd bytes; they are remembered. */
+uint16_t tcp_tell_window(TcpFlow *f, bool syn, uint32_t wnd);
+/** tcp_header: ports, numbers and flags of a segment for the guest. */
+TcpHeader tcp_header(const TcpFlow *f, uint8_t flags, uint32_t seq);
+
 /* ---- tcp-out.c ---- */
 
 /**
@@ -153,11 +209,6 @@ bool tcp_out(TcpFlow *f, int64_t now_ms);
 void tcp_discard(TcpFlow *f);
 /** tcp_ring_trim: give back the memory of a ring without data. */
 void tcp_ring_trim(TcpFlow *f);
-/** tcp_send_control: a segment without data; @flags has no TCP_ACK: no ack. */
-void tcp_send_control(TcpFlow *f, uint8_t flags, uint32_t seq, int64_t now_ms);
-/** tcp_send_rst: to answer a segment that belongs to no flow. */
-void tcp_send_rst(Nat *nat, const IpPacket *ip, const TcpHeader *tcp,
-                  int64_t now_ms);
 /** tcp_retransmit: the timer ran out. False: for the last time. */
 bool tcp_retransmit(TcpFlow *f, int64_t now_ms);
 void tcp_timer_start(TcpFlow *f, int64_t now_ms);

@@ -25,9 +25,6 @@
  */
 #include "nat/tcp-int.h"
 #include <errno.h>
-#include <poll.h>
-#include <string.h>
-#include <linux/sock_diag.h>
 #include "proto/checksum.h"
 
 #define RING_BYTES LIMIT_NAT_RING_BYTES
@@ -36,147 +33,6 @@
 #define SYN_RETRIES_MAX 5
 /* What one flow sends before others have their turn. */
 #define TURN_BYTES (1024 * 1024)
-
-/* ---- segments without data ---- */
-
-/*
- * The window for the guest: half of the socket's free buffer, because the
- * kernel charges more than the bytes; never less than was told before unless
- * the socket is full.
- */
-static uint32_t tcp_window(TcpFlow *f)
-{
-    uint32_t mem[SK_MEMINFO_VARS] = { 0 }, room, queued, wnd;
-    socklen_t len = sizeof(mem);
-    struct pollfd pfd = { .fd = f->fd, .events = POLLOUT };
-
-    if (f->blocked || f->fd < 0) {
-        return 0;
-    }
-    if (getsockopt(f->fd, SOL_SOCKET, SO_MEMINFO, mem, &len) < 0) {
-        return 0xffff;
-    }
-    queued = mem[SK_MEMINFO_WMEM_QUEUED];
-    room = mem[SK_MEMINFO_SNDBUF] > queued ? mem[SK_MEMINFO_SNDBUF] - queued : 0;
-    wnd = room / 2;
-    /* Asking arms EPOLLOUT, and tells the kernel that its buffer is what
-     * limits us: it grows only for those who want more. */
-    if (room < queued / 2 && poll(&pfd, 1, 0) == 0 && wnd < f->mss) {
-        wnd = 0;                                /* RFC 1122 4.2.3.3 */
-    }
-    if (tcp_seq_gt(f->rcv_edge, f->rcv_nxt) && wnd < f->rcv_edge - f->rcv_nxt) {
-        wnd = f->rcv_edge - f->rcv_nxt;
-    }
-    return wnd;
-}
-
-/* The window field; what it tells is remembered. */
-static uint16_t tcp_tell_window(TcpFlow *f, bool syn, uint32_t wnd)
-{
-    uint8_t scale = syn ? 0 : f->rcv_scale;
-    uint16_t field = MIN(wnd >> scale, 0xffff);
-
-    f->rcv_wnd = (uint32_t)field << scale;
-    f->rcv_edge = f->rcv_nxt + f->rcv_wnd;
-    return field;
-}
-
-static TcpHeader tcp_header(const TcpFlow *f, uint8_t flags, uint32_t seq)
-{
-    return (TcpHeader){
-        .sport = f->flow.outside.port, .dport = f->flow.guest.port,
-        .seq = seq, .flags = flags,
-        .ack = flags & TCP_ACK ? f->rcv_nxt : 0,
-    };
-}
-
-void tcp_send_control(TcpFlow *f, uint8_t flags, uint32_t seq, int64_t now_ms)
-{
-    Nat *nat = f->nat;
-    uint8_t *buf = nat_out_reserve(nat, TCP_HEADROOM, now_ms);
-    IpHeaders headers = nat_headers(nat, &f->flow, IPPROTO_TCP);
-    TcpHeader tcp = tcp_header(f, flags, seq);
-
-    if (!buf || mac_is_zero(&f->flow.mac)) {
-        return;         /* nobody has heard of this flow yet */
-    }
-    if (flags & TCP_SYN) {
-        tcp.mss = tcp_our_mss(f);
-        tcp.has_wscale = f->rcv_scale > 0;
-        tcp.wscale = f->rcv_scale;
-    }
-    if (!(flags & TCP_RST)) {
-        tcp.window = tcp_tell_window(f, flags & TCP_SYN, tcp_window(f));
-    }
-    if (flags & TCP_ACK) {
-        f->ack_now = false;
-    }
-    nat_out_commit(nat, tcp_headers_build(buf, &headers, &tcp, 0, 0, false));
-}
-
-void tcp_send_rst(Nat *nat, const IpPacket *ip, const TcpHeader *tcp,
-                  int64_t now_ms)
-{
-    uint8_t *buf;
-    IpHeaders headers = {
-        .eth_src = nat->config.gateway_mac, .eth_dst = ip->eth_src,
-        .src = ip->dst, .dst = ip->src, .ttl = 64, .dont_fragment = true,
-    };
-    TcpHeader rst = { .sport = tcp->dport, .dport = tcp->sport };
-
-    if (tcp->flags & TCP_RST) {
-        return;
-    }
-    /* RFC 9293 3.10.7.1 */
-    if (tcp->flags & TCP_ACK) {
-        rst.seq = tcp->ack;
-        rst.flags = TCP_RST;
-    } else {
-        rst.ack = tcp->seq + tcp->payload_len + !!(tcp->flags & TCP_SYN) +
-                  !!(tcp->flags & TCP_FIN);
-        rst.flags = TCP_RST | TCP_ACK;
-    }
-    buf = nat_out_reserve(nat, TCP_HEADROOM, now_ms);
-    if (buf) {
-        nat_out_commit(nat, tcp_headers_build(buf, &headers, &rst, 0, 0,
-                                              false));
-    }
-}
-
-/* A sequence number that the guest accepts, whatever it has lost. */
-static uint32_t tcp_ack_seq(const TcpFlow *f)
-{
-    uint32_t edge = f->snd_una + f->snd_wnd;
-
-    return tcp_seq_lt(edge, f->snd_max) ? edge : f->snd_max;
-}
-
-/* Acknowledgements and window updates that no data has carried. */
-static void tcp_send_acks(TcpFlow *f, int64_t now_ms)
-{
-    uint32_t told = f->rcv_edge - f->rcv_nxt;
-    bool update = false;
-
-    if (f->window_now) {
-        f->window_now = false;
-        f->blocked = false;
-        /* Worth a packet if the guest could be waiting for it. */
-        update = f->dropped || (told < 2u * f->mss && tcp_window(f) > told);
-    }
-    if (!f->ack_now && !update && !f->dup_now) {
-        return;
-    }
-    tcp_send_control(f, TCP_ACK, tcp_ack_seq(f), now_ms);
-    if (update && f->dropped) {
-        f->dropped = false;
-        f->dup_now = 3;
-    } else if (f->dup_now) {
-        f->dup_now--;           /* the first of them has just left */
-    }
-    for (; f->dup_now; f->dup_now--) {
-        tcp_send_control(f, TCP_ACK, tcp_ack_seq(f), now_ms);
-    }
-}
 
 /* ---- the socket's queue ---- */
 
@@ -532,12 +388,26 @@ static void tcp_probe_window(TcpFlow *f, int64_t now_ms)
     }
 }
 
+/* What was held may have become the next in order, or the socket has room. */
+static void tcp_write_held(TcpFlow *f)
+{
+    uint32_t before = f->rcv_nxt;
+
+    tcp_hold_write(f);
+    tcp_take_fin(f);
+    f->ack_now = f->ack_now || f->rcv_nxt != before;
+}
+
 bool tcp_out(TcpFlow *f, int64_t now_ms)
 {
     bool done = true;
 
     if (!f->error && f->fd >= 0) {
         tcp_discard(f);
+        if (f->window_now) {
+            f->blocked = false;
+        }
+        tcp_write_held(f);
     }
     if (!f->error && tcp_may_send(f)) {
         done = (!f->resend_head || tcp_resend_head(f, now_ms)) &&

@@ -19,8 +19,7 @@
  * never touched again with epoll_ctl(): a socket whose data is all in flight
  * has no edge, and so wakes nobody.
  *
- * What is not done: SACK, timestamps, urgent data, fast open, a queue for
- * segments out of order.
+ * What is not done: timestamps, urgent data, fast open, the guest's SACK.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -152,6 +151,7 @@ static void tcp_destroy(TcpFlow *f, bool reset)
 
     tcp_close_fd(f, reset);
     tcp_ring_free(f);
+    tcp_hold_clear(f);
     if (f->is_pending) {
         g_queue_unlink(&nat->pending, &f->pending);
     }
@@ -179,6 +179,7 @@ void tcp_time_wait(TcpFlow *f)
 {
     tcp_close_fd(f, false);
     tcp_ring_free(f);
+    tcp_hold_clear(f);
     nat_wait_cancel(f->nat, &f->wait);
     f->timer_ms = FLOW_NEVER;
     tcp_set_state(f, TCP_STATE_TIME_WAIT);
@@ -259,6 +260,7 @@ void tcp_learn_peer(TcpFlow *f, const TcpHeader *tcp)
     f->mss = MIN(MAX(mss, MSS_MIN), tcp_our_mss(f));
     f->snd_scale = tcp->has_wscale ? tcp->wscale : 0;
     f->rcv_scale = tcp->has_wscale ? RCV_SCALE : 0;
+    f->sack = tcp->sack_permitted;
     f->snd_wnd = f->snd_wnd_max = tcp->window;     /* a SYN's is not scaled */
     f->irs = tcp->seq;
     f->rcv_nxt = f->rcv_edge = tcp->seq + 1;
@@ -436,6 +438,7 @@ bool nat_tcp_accept(Nat *nat, int fd, const IpEndpoint *peer,
     f->flow.mac = mac;
     tcp_set_state(f, TCP_STATE_SYN_SENT);
     f->rcv_scale = RCV_SCALE;
+    f->sack = true;
     f->snd_nxt = f->snd_max = f->iss + 1;
     flow_table_add(nat->flows, &f->flow, port_id, now_ms);
     nat->stats.flows_made++;

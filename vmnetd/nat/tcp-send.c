@@ -1,0 +1,191 @@
+/*
+ * TCP segments without data: acknowledgements, windows, SYN, FIN and RST
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "nat/tcp-int.h"
+#include <poll.h>
+#include <string.h>
+#include <linux/sock_diag.h>
+#include "proto/checksum.h"
+#include "proto/cursor.h"
+
+/*
+ * The window for the guest: half of the socket's free buffer, because the
+ * kernel charges more than the bytes; never less than was told before unless
+ * the socket is full.
+ */
+uint32_t tcp_window(TcpFlow *f)
+{
+    uint32_t mem[SK_MEMINFO_VARS] = { 0 }, room, queued, wnd;
+    socklen_t len = sizeof(mem);
+    struct pollfd pfd = { .fd = f->fd, .events = POLLOUT };
+
+    if (f->blocked || f->fd < 0) {
+        return 0;
+    }
+    if (getsockopt(f->fd, SOL_SOCKET, SO_MEMINFO, mem, &len) < 0) {
+        return 0xffff;
+    }
+    queued = mem[SK_MEMINFO_WMEM_QUEUED];
+    room = mem[SK_MEMINFO_SNDBUF] > queued ? mem[SK_MEMINFO_SNDBUF] - queued : 0;
+    wnd = MIN(room / 2, LIMIT_NAT_WINDOW_BYTES);
+    /* Asking arms EPOLLOUT, and tells the kernel that its buffer is what
+     * limits us: it grows only for those who want more. */
+    if (room < queued / 2 && poll(&pfd, 1, 0) == 0 && wnd < f->mss) {
+        wnd = 0;                                /* RFC 1122 4.2.3.3 */
+    }
+    if (tcp_seq_gt(f->rcv_edge, f->rcv_nxt) && wnd < f->rcv_edge - f->rcv_nxt) {
+        wnd = f->rcv_edge - f->rcv_nxt;
+    }
+    return wnd;
+}
+
+/* The window field; what it tells is remembered. */
+uint16_t tcp_tell_window(TcpFlow *f, bool syn, uint32_t wnd)
+{
+    uint8_t scale = syn ? 0 : f->rcv_scale;
+    uint16_t field = MIN(wnd >> scale, 0xffff);
+
+    f->rcv_wnd = (uint32_t)field << scale;
+    f->rcv_edge = f->rcv_nxt + f->rcv_wnd;
+    return field;
+}
+
+TcpHeader tcp_header(const TcpFlow *f, uint8_t flags, uint32_t seq)
+{
+    return (TcpHeader){
+        .sport = f->flow.outside.port, .dport = f->flow.guest.port,
+        .seq = seq, .flags = flags,
+        .ack = flags & TCP_ACK ? f->rcv_nxt : 0,
+    };
+}
+
+/* The SACK option (RFC 2018 3) with two NOPs in front. Returns: bytes. */
+static size_t put_sack(uint8_t *buf, const TcpBlock *blocks, unsigned n)
+{
+    unsigned i;
+
+    buf[0] = buf[1] = 1;
+    buf[2] = 5;
+    buf[3] = 2 + 8 * n;
+    for (i = 0; i < n; i++) {
+        writer_put_u32(buf + 4 + 8 * i, blocks[i].start);
+        writer_put_u32(buf + 8 + 8 * i, blocks[i].end);
+    }
+    return 4 + 8 * n;
+}
+
+/* An acknowledgement that tells what is held. Returns: bytes of the frame. */
+static size_t build_sack(uint8_t *buf, const IpHeaders *headers,
+                         const TcpHeader *tcp, const TcpBlock *blocks,
+                         unsigned n)
+{
+    size_t head = ip_headers_len(headers->src.family), len;
+    uint8_t *l4 = buf + head;
+    uint32_t sum;
+    uint16_t check;
+
+    len = tcp_header_build(l4, tcp);
+    len += put_sack(l4 + len, blocks, n);
+    l4[12] = len / 4 << 4;
+    ip_headers_build(buf, headers, len);
+    sum = ip_pseudo_sum(&headers->src, &headers->dst, IPPROTO_TCP, len);
+    check = csum_fold(csum_add(sum, l4, len));
+    memcpy(l4 + TCP_CHECKSUM_OFFSET, &check, sizeof(check));
+    return head + len;
+}
+
+void tcp_send_control(TcpFlow *f, uint8_t flags, uint32_t seq, int64_t now_ms)
+{
+    Nat *nat = f->nat;
+    uint8_t *buf = nat_out_reserve(nat, TCP_HEADROOM, now_ms);
+    IpHeaders headers = nat_headers(nat, &f->flow, IPPROTO_TCP);
+    TcpHeader tcp = tcp_header(f, flags, seq);
+    TcpBlock blocks[TCP_BLOCKS_MAX];
+    unsigned n = 0;
+
+    if (!buf || mac_is_zero(&f->flow.mac)) {
+        return;         /* nobody has heard of this flow yet */
+    }
+    if (flags & TCP_SYN) {
+        tcp.mss = tcp_our_mss(f);
+        tcp.has_wscale = f->rcv_scale > 0;
+        tcp.wscale = f->rcv_scale;
+        tcp.sack_permitted = f->sack;
+    }
+    if (!(flags & TCP_RST)) {
+        tcp.window = tcp_tell_window(f, flags & TCP_SYN, tcp_window(f));
+    }
+    if (flags & TCP_ACK) {
+        f->ack_now = false;
+    }
+    if (f->sack && flags == TCP_ACK) {
+        n = tcp_hold_blocks(f, blocks);
+    }
+    nat_out_commit(nat, n ? build_sack(buf, &headers, &tcp, blocks, n)
+                          : tcp_headers_build(buf, &headers, &tcp, 0, 0, false));
+}
+
+void tcp_send_rst(Nat *nat, const IpPacket *ip, const TcpHeader *tcp,
+                  int64_t now_ms)
+{
+    uint8_t *buf;
+    IpHeaders headers = {
+        .eth_src = nat->config.gateway_mac, .eth_dst = ip->eth_src,
+        .src = ip->dst, .dst = ip->src, .ttl = 64, .dont_fragment = true,
+    };
+    TcpHeader rst = { .sport = tcp->dport, .dport = tcp->sport };
+
+    if (tcp->flags & TCP_RST) {
+        return;
+    }
+    /* RFC 9293 3.10.7.1 */
+    if (tcp->flags & TCP_ACK) {
+        rst.seq = tcp->ack;
+        rst.flags = TCP_RST;
+    } else {
+        rst.ack = tcp->seq + tcp->payload_len + !!(tcp->flags & TCP_SYN) +
+                  !!(tcp->flags & TCP_FIN);
+        rst.flags = TCP_RST | TCP_ACK;
+    }
+    buf = nat_out_reserve(nat, TCP_HEADROOM, now_ms);
+    if (buf) {
+        nat_out_commit(nat, tcp_headers_build(buf, &headers, &rst, 0, 0,
+                                              false));
+    }
+}
+
+/* A sequence number that the guest accepts, whatever it has lost. */
+static uint32_t tcp_ack_seq(const TcpFlow *f)
+{
+    uint32_t edge = f->snd_una + f->snd_wnd;
+
+    return tcp_seq_lt(edge, f->snd_max) ? edge : f->snd_max;
+}
+
+/* Acknowledgements and window updates that no data has carried. */
+void tcp_send_acks(TcpFlow *f, int64_t now_ms)
+{
+    uint32_t told = f->rcv_edge - f->rcv_nxt;
+    bool update = false;
+
+    if (f->window_now && !f->blocked) {
+        f->window_now = false;
+        /* Worth a packet if the guest could be waiting for it. */
+        update = f->dropped || (told < 2u * f->mss && tcp_window(f) > told);
+    }
+    if (!f->ack_now && !update && !f->dup_now) {
+        return;
+    }
+    tcp_send_control(f, TCP_ACK, tcp_ack_seq(f), now_ms);
+    if (update && f->dropped) {
+        f->dropped = false;
+        f->dup_now = 3;
+    } else if (f->dup_now) {
+        f->dup_now--;           /* the first of them has just left */
+    }
+    for (; f->dup_now; f->dup_now--) {
+        tcp_send_control(f, TCP_ACK, tcp_ack_seq(f), now_ms);
+    }
+}
