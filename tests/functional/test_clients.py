@@ -10,7 +10,6 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import ipaddress
 import os
 import re
-import shutil
 import socket
 import subprocess
 import threading
@@ -19,7 +18,7 @@ import time
 import pytest
 
 from lib import netns, services
-from lib.lab import udhcpc
+from lib.lab import fetch, udhcpc
 
 pytestmark = pytest.mark.skipif(netns.missing() is not None,
                                 reason=netns.missing() or '')
@@ -113,10 +112,7 @@ def test_service_on_loopback_is_out_of_reach_unless_asked_for(bare):
     closed = bare.configured(network='closed', host_loopback=False)
     opened = bare.configured(network='opened', host_loopback=True)
     for guest, good in ((closed, False), (opened, True)):
-        text = guest.run('curl' if shutil.which('curl') else 'busybox',
-                         *(['-s', '-m', '5'] if shutil.which('curl')
-                           else ['wget', '-q', '-O', '-']),
-                         'http://%s:%d/x' % (guest.router, server.port)).stdout
+        text = fetch(guest, guest.router, server.port)
         assert ('private' in text) == good
 
 

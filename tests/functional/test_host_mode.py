@@ -13,7 +13,7 @@ import time
 import pytest
 
 from lib import netns, services
-from lib.lab import LOOPBACK, udhcpc
+from lib.lab import LOOPBACK, fetch, udhcpc
 
 pytestmark = pytest.mark.skipif(netns.missing() is not None,
                                 reason=netns.missing() or '')
@@ -31,8 +31,7 @@ def test_guests_and_gateway_are_reached(bare):
     one, two = configured(bare), configured(bare, 51)
     assert one.run('ping', '-c', '1', '-W', '3', two.ip).returncode == 0
     assert one.run('ping', '-c', '1', '-W', '3', one.router).returncode == 0
-    assert 'served' in one.run('curl', '-s', '-m', '5', 'http://%s:%d/x' %
-                               (one.router, server.port)).stdout
+    assert 'served' in fetch(one, one.router, server.port)
     server.close()
 
 
@@ -45,9 +44,8 @@ def test_all_else_is_administratively_prohibited(bare):
         assert 'Packet filtered' in guest.run('ping', '-c', '1', '-W', '3',
                                               target).stdout
         begin = time.monotonic()
-        text = guest.run('curl', '-sS', '-m', '8', 'http://%s:%d/x' %
-                         (target, listener.port)).stdout
-        assert 'served' not in text and 'connect' in text
+        text = fetch(guest, target, listener.port)
+        assert 'served' not in text and 'failed' in text
         assert time.monotonic() - begin < 4
         guest.run('sh', '-c', 'echo hello | nc -u -w 1 %s %d' %
                   (target, echo.port))

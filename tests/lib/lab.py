@@ -71,3 +71,10 @@ def udhcpc(guest, tmp_path, *options):
         return None
     text = (tmp_path / 'lease').read_text()
     return dict(re.findall(r'^(\w+)=(.*)$', text, re.M))
+
+
+def fetch(guest, host, port, path='/x', timeout=8):
+    """An HTTP answer, or what kept nc from having one."""
+    return guest.run('sh', '-c',
+                     "printf 'GET %s HTTP/1.0\\r\\n\\r\\n' | nc -v -w %d %s %d" %
+                     (path, timeout, host, port)).stdout
