@@ -48,9 +48,9 @@ def boot(instance, kernel):
     """boot(name, netdev) -> a guest; all are ended after the test."""
     guests = []
 
-    def start(name, netdev='vmnet-shared,id=net0', nic=NIC):
+    def start(name, netdev='vmnet-shared,id=net0', options=None):
         guest = Guest(name, kernel, [instance.tool('vmnet-run'), QEMU],
-                      ['-netdev', netdev, *nic], env=instance.env,
+                      options or ['-netdev', netdev, *NIC], env=instance.env,
                       log=os.path.join(instance.folder, name + '.log'))
         guests.append(guest)
         return guest
@@ -84,6 +84,33 @@ def test_guest_fetches_a_file_through_nat(instance, boot):
     assert services.sha256(data) in text
     assert re.search(r'vmnet: net0 on shared 192\.168\.\d+\.0/24, stream',
                      log_of(instance, guest))
+
+
+@pytest.mark.parametrize('options', [
+    ['-nic', 'vmnet-shared,model=virtio-net-pci'],
+    ['--netdev', '{"type": "vmnet-shared", "id": "net0"}', *NIC],
+    ['-netdev', 'id=net0,mtu=1400,network=small,type=vmnet-shared', *NIC],
+], ids=['nic', 'json', 'type-last'])
+def test_each_form_of_the_option(boot, options):
+    guest = boot('form', options=options)
+    guest.wait_ready()
+    lease = guest.dhcp()
+    assert lease['mtu'] == ('1400' if 'mtu=1400' in options[1] else '1500')
+    assert guest.run('ping -c 1 -w 5 ' + lease['router']).ok
+
+
+def test_two_netdevs_of_one_machine(instance, boot):
+    guest = boot('multi', options=[
+        '-netdev', 'vmnet-shared,id=net0', *NIC,
+        '-netdev', 'vmnet-host,id=net1',
+        '-device', 'virtio-net-pci,netdev=net1,romfile='])
+    guest.wait_ready()
+    assert guest.dhcp()['address'].startswith('192.168.107.')
+    text = guest.run('ip link set eth1 up; udhcpc -i eth1 -n -q -t 5 -T 1 '
+                     '-s /etc/udhcpc.script; ip addr show dev eth1').text
+    assert '192.168.108.' in text
+    names = {netdev['id'] for netdev in instance.ctl()['netdevs']}
+    assert names == {'multi/net0', 'multi/net1'}
 
 
 def test_two_guests_of_one_command_line_do_not_collide(instance, boot):
