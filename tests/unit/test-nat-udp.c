@@ -172,6 +172,26 @@ static void test_port_unreachable(Guest *g)
     g_assert_cmpuint(n_flows(g), ==, 1);
 }
 
+/* What the kernel refuses to send at all is answered as well. */
+static void test_send_refused(Guest *g)
+{
+    g_autoptr(GuestFrame) f = NULL;
+    IcmpMessage icmp;
+    IcmpQuote quote;
+
+    g->source = g->outside;     /* not an address of this host */
+    send_udp(g, 5000, 7, "x", 1);
+    f = guest_get(g);
+    g_assert_true(g->family == AF_INET
+                  ? icmp_parse(&f->frame, &f->ip, &icmp)
+                  : icmp6_parse(&f->frame, &f->ip, &icmp));
+    g_assert_cmpuint(icmp.type, ==, g->family == AF_INET ? ICMP_DEST_UNREACH
+                                                         : ICMP6_DST_UNREACH);
+    g_assert_true(icmp_quote_parse(&f->frame, &f->ip, &icmp, &quote));
+    g_assert_cmpuint(quote.sport, ==, 5000);
+    g_assert_cmpuint(quote.dport, ==, 7);
+}
+
 static void test_idle(Guest *g)
 {
     uint16_t port;
@@ -498,6 +518,7 @@ static const struct {
     { "strangers", test_strangers },
     { "forbidden", test_forbidden },
     { "port-unreachable", test_port_unreachable },
+    { "send-refused", test_send_refused },
     { "idle", test_idle },
     { "burst", test_burst },
     { "no-room-no-loss", test_no_room_no_loss },

@@ -96,6 +96,7 @@ static void icmp_read(IcmpFlow *f, int64_t now_ms)
         if (nat_room(nat, &f->flow.mac, 14 + nat->config.mtu_bytes, 1,
                      now_ms) == 0) {
             nat_wait(nat, &f->wait);
+            loop_watch_set_events(f->watch, 0);
             return;
         }
         n = recv(f->fd, reply, NAT_BIG_BYTES, MSG_DONTWAIT);
@@ -178,17 +179,26 @@ static void icmp_event(void *opaque, uint32_t events, int64_t now_ms)
 {
     IcmpFlow *f = opaque;
     Nat *nat = f->nat;
+    int error;
+    socklen_t len = sizeof(error);
 
     if (events & EPOLLERR) {
         icmp_read_errors(f, now_ms);
+        /* One that found no room in the queue would come for ever. */
+        getsockopt(f->fd, SOL_SOCKET, SO_ERROR, &error, &len);
     }
-    icmp_read(f, now_ms);
+    if (events & EPOLLIN) {
+        icmp_read(f, now_ms);
+    }
     nat_done(nat, now_ms);
 }
 
 static void icmp_resume(Nat *nat, void *owner, int64_t now_ms)
 {
-    icmp_read(owner, now_ms);
+    IcmpFlow *f = owner;
+
+    loop_watch_set_events(f->watch, EPOLLIN);
+    icmp_read(f, now_ms);
 }
 
 /* A connected ping socket; -1: not allowed, or no way there. */
@@ -237,7 +247,7 @@ static IcmpFlow *icmp_open(Nat *nat, const Frame *frame, const IpPacket *ip,
     f->wait.owner = f;
     f->wait.resume = icmp_resume;
     flow_table_add(nat->flows, &f->flow, frame->src_port, now_ms);
-    f->watch = loop_watch_new(nat->config.loop, fd, EPOLLIN | EPOLLET,
+    f->watch = loop_watch_new(nat->config.loop, fd, EPOLLIN,
                               icmp_event, f, &error);
     if (!f->watch) {
         icmp_free(f);

@@ -90,6 +90,7 @@ struct Nat {
     GQueue pending;         /* of TcpFlow: to be answered at the batch's end */
     GQueue waiting;         /* of NatWait */
     GQueue forwards;        /* of NatUdpForward */
+    unsigned n_resolving;   /* of them wait for their guest's MAC */
     bool reassembled;       /* what is being input was fragments */
     uint16_t ip_id;
     uint32_t ip6_id;

@@ -122,9 +122,6 @@ static inline bool tcp_may_send(const TcpFlow *f)
 
 const char *tcp_state_str(TcpState state);
 void tcp_set_state(TcpFlow *f, TcpState state);
-/** tcp_open: a guest's SYN. */
-NatVerdict tcp_open(Nat *nat, const Frame *frame, const IpPacket *ip,
-                    const TcpHeader *tcp, int64_t now_ms);
 /** tcp_free: close in good order; @f is gone. */
 void tcp_free(TcpFlow *f);
 /** tcp_abort: reset the outside; the guest knows already. @f is gone. */
@@ -133,10 +130,6 @@ void tcp_abort(TcpFlow *f);
 void tcp_fail(TcpFlow *f, int errnum, int64_t now_ms);
 /** tcp_time_wait: both sides are done: close the socket, keep the flow. */
 void tcp_time_wait(TcpFlow *f);
-/** tcp_learn_peer: MSS and window scale of the guest's SYN or SYN/ACK. */
-void tcp_learn_peer(TcpFlow *f, const TcpHeader *tcp);
-/** tcp_our_mss: what the guest may put into a segment. */
-uint16_t tcp_our_mss(const TcpFlow *f);
 /** tcp_touch: a segment of the guest came. */
 void tcp_touch(TcpFlow *f, int64_t now_ms);
 /** tcp_mirror_keepalive: the guest wants to know whether its peer is there. */
@@ -145,6 +138,21 @@ void tcp_mirror_keepalive(TcpFlow *f);
 void tcp_pend(TcpFlow *f);
 /** tcp_rearm: after any change of state or times. */
 void tcp_rearm(TcpFlow *f);
+
+/** tcp_event: LoopWatchFunc of the flow's socket. */
+void tcp_event(void *opaque, uint32_t events, int64_t now_ms);
+
+/* ---- tcp-open.c ---- */
+
+/** tcp_open: a guest's SYN. */
+NatVerdict tcp_open(Nat *nat, const Frame *frame, const IpPacket *ip,
+                    const TcpHeader *tcp, int64_t now_ms);
+/** tcp_learn_peer: MSS and window scale of the guest's SYN or SYN/ACK. */
+void tcp_learn_peer(TcpFlow *f, const TcpHeader *tcp);
+/** tcp_our_mss: what the guest may put into a segment. */
+uint16_t tcp_our_mss(const TcpFlow *f);
+/** tcp_find_guest: the MAC of an accepted flow's guest. False: not yet. */
+bool tcp_find_guest(TcpFlow *f, int64_t now_ms);
 
 /* ---- tcp-in.c ---- */
 

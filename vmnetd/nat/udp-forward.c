@@ -146,26 +146,35 @@ static void forward_drain(NatUdpForward *forward)
     }
 }
 
+static void forward_set_resolve(NatUdpForward *forward, int64_t resolve_ms)
+{
+    Nat *nat = forward->sock.nat;
+
+    nat->n_resolving -= forward->resolve_ms != FLOW_NEVER;
+    forward->resolve_ms = resolve_ms;
+    nat->n_resolving += forward->resolve_ms != FLOW_NEVER;
+    udp_socket_watch(&forward->sock, resolve_ms == FLOW_NEVER);
+}
+
 /* Something may be there to be read: find the guest first. */
 static void forward_read(NatUdpForward *forward, int64_t now_ms)
 {
     UdpSocket *sock = &forward->sock;
     Nat *nat = sock->nat;
 
-    forward->resolve_ms = FLOW_NEVER;
-    if (sock->guest.addr.family == AF_UNSPEC) {
-        forward_drain(forward);
-        return;
-    }
-    if (nat->ops.neighbour(nat->opaque, &sock->guest.addr, now_ms, &sock->mac,
+    if (sock->guest.addr.family != AF_UNSPEC &&
+        nat->ops.neighbour(nat->opaque, &sock->guest.addr, now_ms, &sock->mac,
                            &forward->port_id)) {
         forward->n_tries = 0;
+        forward_set_resolve(forward, FLOW_NEVER);
         udp_socket_read(sock, now_ms);
-    } else if (++forward->n_tries >= RESOLVE_TRIES) {
+    } else if (sock->guest.addr.family == AF_UNSPEC ||
+               ++forward->n_tries >= RESOLVE_TRIES) {
         forward->n_tries = 0;
         forward_drain(forward);
+        forward_set_resolve(forward, FLOW_NEVER);
     } else {
-        forward->resolve_ms = now_ms + RESOLVE_EVERY_MS;
+        forward_set_resolve(forward, now_ms + RESOLVE_EVERY_MS);
     }
 }
 
@@ -173,7 +182,8 @@ void udp_forwards_run(Nat *nat, int64_t now_ms)
 {
     GList *link;
 
-    for (link = nat->forwards.head; link; link = link->next) {
+    for (link = nat->forwards.head; link && nat->n_resolving;
+         link = link->next) {
         NatUdpForward *forward = link->data;
 
         if (forward->resolve_ms <= now_ms) {
@@ -187,7 +197,8 @@ int64_t udp_forwards_deadline(const Nat *nat)
     int64_t deadline_ms = FLOW_NEVER;
     GList *link;
 
-    for (link = nat->forwards.head; link; link = link->next) {
+    for (link = nat->forwards.head; link && nat->n_resolving;
+         link = link->next) {
         deadline_ms = MIN(deadline_ms,
                           ((NatUdpForward *)link->data)->resolve_ms);
     }
@@ -262,6 +273,7 @@ void nat_udp_forward_free(NatUdpForward *forward)
         return;
     }
     forward_forget_peers(forward);
+    forward->sock.nat->n_resolving -= forward->resolve_ms != FLOW_NEVER;
     g_queue_unlink(&forward->sock.nat->forwards, &forward->link);
     udp_socket_clear(&forward->sock);
     g_free(forward);

@@ -37,14 +37,17 @@ struct UdpSocket {
     IpEndpoint guest;
     MacAddr mac;
     int pmtu;               /* value of IP_MTU_DISCOVER; -1: not set yet */
+    bool unwatched;         /* waits for its receiver */
 };
 
 /** udp_socket_init: @fd is the socket's from now on, also on failure. */
 bool udp_socket_init(UdpSocket *sock, Nat *nat, const UdpSocketOps *ops,
                      int fd);
 void udp_socket_clear(UdpSocket *sock);
-/** udp_socket_read: all that waits, as far as there is room. */
+/** udp_socket_read: what waits, as far as there is room; watches again. */
 void udp_socket_read(UdpSocket *sock, int64_t now_ms);
+/** udp_socket_watch: whether new datagrams are to wake us. */
+void udp_socket_watch(UdpSocket *sock, bool on);
 /**
  * udp_socket_send: the payload of a guest's datagram.
  * @source: to send from; AF_UNSPEC: the kernel chooses

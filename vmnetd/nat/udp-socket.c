@@ -11,6 +11,9 @@
  * headers.  One that is longer than a slot goes on in a buffer of its own, and
  * leaves in fragments.
  *
+ * The watch is level-triggered, so that a turn may end early; a socket that
+ * waits for its receiver (room, or a MAC) is not watched for that long.
+ *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "nat/udp-int.h"
@@ -21,8 +24,9 @@
 #include "proto/checksum.h"
 
 #define UDP_BATCH NAT_N_BIG
-/* Errors read at once: a peer that sends them without end has to wait. */
+/* Read in one turn: who sends without end has to wait for the others. */
 #define ERRORS_MAX 16
+#define BATCHES_MAX 8
 
 typedef union UdpControl {
     struct cmsghdr align;
@@ -359,19 +363,28 @@ static void udp_deliver(UdpSocket *sock, UdpReceived *r, unsigned n,
     }
 }
 
+void udp_socket_watch(UdpSocket *sock, bool on)
+{
+    if (sock->unwatched == on) {
+        sock->unwatched = !on;
+        loop_watch_set_events(sock->watch, on ? EPOLLIN : 0);
+    }
+}
+
 void udp_socket_read(UdpSocket *sock, int64_t now_ms)
 {
     Nat *nat = sock->nat;
-    unsigned headers = sock->guest.addr.family == AF_INET ? 28 : 48, max;
+    unsigned headers = sock->guest.addr.family == AF_INET ? 28 : 48, i, max;
     size_t slot_len = nat->config.mtu_bytes - headers;
     UdpReceived r;
-    int n;
+    int n = 1;
 
-    do {
+    for (i = 0; i < BATCHES_MAX && n > 0; i++) {
         max = nat_room(nat, &sock->mac, 14 + nat->config.mtu_bytes,
                        MIN(UDP_BATCH, nat->stage.n_slots), now_ms);
         if (max == 0) {
             nat_wait(nat, &sock->wait);
+            udp_socket_watch(sock, false);
             return;
         }
         n = udp_receive(sock, &r, max, slot_len);
@@ -382,18 +395,25 @@ void udp_socket_read(UdpSocket *sock, int64_t now_ms)
         if (n > 0) {
             udp_deliver(sock, &r, n, slot_len, now_ms);
         }
-    } while (n > 0);
+    }
+    udp_socket_watch(sock, true);
 }
 
 static void udp_socket_event(void *opaque, uint32_t events, int64_t now_ms)
 {
     UdpSocket *sock = opaque;
     Nat *nat = sock->nat;
+    int error;
+    socklen_t len = sizeof(error);
 
     if (events & EPOLLERR) {
         udp_read_errors(sock, now_ms);
+        /* One that found no room in the queue would come for ever. */
+        getsockopt(sock->fd, SOL_SOCKET, SO_ERROR, &error, &len);
     }
-    sock->ops->ready(sock, now_ms);
+    if (events & EPOLLIN) {
+        sock->ops->ready(sock, now_ms);
+    }
     nat_done(nat, now_ms);
 }
 
@@ -421,7 +441,7 @@ bool udp_socket_init(UdpSocket *sock, Nat *nat, const UdpSocketOps *ops,
     sock->wait.resume = udp_socket_resume;
     setsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6,
                v4 ? IP_RECVERR : IPV6_RECVERR, &one, sizeof(one));
-    sock->watch = loop_watch_new(nat->config.loop, fd, EPOLLIN | EPOLLET,
+    sock->watch = loop_watch_new(nat->config.loop, fd, EPOLLIN,
                                  udp_socket_event, sock, &error);
     return sock->watch != NULL;
 }
