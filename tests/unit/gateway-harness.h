@@ -388,6 +388,7 @@ static inline IcmpMessage harness_out_icmp(Harness *h, unsigned i)
 typedef struct HarnessDhcp {
     Dhcp4Type type;
     unsigned guest;         /* MAC */
+    unsigned chaddr;        /* guest whose MAC it says; 0: its own */
     uint32_t port;          /* 0: the guest's number */
     uint32_t requested_ip, server_id, ciaddr, giaddr, ip_src, lease_s;
     bool broadcast, unicast, rapid_commit;
@@ -400,7 +401,7 @@ typedef struct HarnessDhcp {
 static inline size_t harness_dhcp_build(const HarnessDhcp *d, uint8_t *buf,
                                         size_t size)
 {
-    MacAddr mac = harness_mac(d->guest);
+    MacAddr mac = harness_mac(d->chaddr ? d->chaddr : d->guest);
     Dhcp4Message header = {
         .op = DHCP4_BOOTREQUEST, .htype = 1, .hlen = 6,
         .xid = 0x1234abcd, .secs = 3,

@@ -362,6 +362,39 @@ static void test_nobody_declines_for_others(void)
     g_assert_cmpint(state_of(h, addr), ==, LEASE_BOUND);
 }
 
+/* Nor in their name. */
+static void test_hardware_address_of_another_port_is_foreign(void)
+{
+    static const Dhcp4Type types[] = {
+        DHCP4_DISCOVER, DHCP4_REQUEST, DHCP4_DECLINE, DHCP4_RELEASE,
+    };
+    g_autoptr(Harness) h = harness_new_shared();
+    uint32_t addr = harness_lease(h, (HarnessDhcp) { .guest = 1 });
+    Dhcp4Message reply;
+    unsigned i;
+    Lease lease;
+
+    for (i = 0; i < G_N_ELEMENTS(types); i++) {
+        g_assert_false(harness_dhcp(h, (HarnessDhcp) {
+            .guest = 2, .chaddr = 1, .type = types[i], .requested_ip = addr,
+            .ciaddr = types[i] == DHCP4_RELEASE ? addr : 0,
+        }, &reply));
+        g_assert_cmpuint(h->drops[SWITCH_DROP_FOREIGN_SOURCE], ==, 1);
+    }
+    /* With its MAC as well: it may have moved there, but lets go of nothing. */
+    harness_dhcp(h, (HarnessDhcp) { .guest = 1, .port = 2, .ciaddr = addr,
+                 .type = DHCP4_RELEASE }, &reply);
+    g_assert_cmpint(state_of(h, addr), ==, LEASE_BOUND);
+    g_assert_true(gateway_lease_by_port(h->gw, 1, &lease));
+    /* Its port is gone: a relay may have it now. */
+    gateway_port_gone(h->gw, 1, h->now_ms);
+    g_assert_true(harness_dhcp(h, (HarnessDhcp) { .guest = 2, .chaddr = 1,
+                               .type = DHCP4_REQUEST, .requested_ip = addr,
+                               .giaddr = NET(30), .ip_src = NET(30) },
+                               &reply));
+    g_assert_cmpint(reply.type, ==, DHCP4_ACK);
+}
+
 static void test_quarantine_is_bounded_per_port(void)
 {
     g_autoptr(Harness) h = harness_new_shared();
@@ -742,6 +775,22 @@ static void test_lease_expires_with_an_event_and_is_kept(void)
     g_assert_cmphex(harness_lease(h, (HarnessDhcp) { .guest = 1 }), ==, addr);
 }
 
+static void test_expired_lease_is_refused_where_its_address_is_in_use(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    uint32_t addr = harness_lease(h, (HarnessDhcp) { .guest = 1 });
+    Dhcp4Message reply;
+
+    gateway_port_gone(h->gw, 1, h->now_ms);
+    harness_run(h, 3600 * 1000);
+    harness_arp(h, 2, ARP_REQUEST, addr, GATEWAY4);
+    g_assert_true(harness_dhcp(h, (HarnessDhcp) { .guest = 1,
+                               .type = DHCP4_REQUEST, .requested_ip = addr },
+                               &reply));
+    g_assert_cmpint(reply.type, ==, DHCP4_NAK);
+    g_assert_cmphex(harness_lease(h, (HarnessDhcp) { .guest = 1 }), !=, addr);
+}
+
 static void test_expired_lease_goes_to_another_when_nothing_is_fresh(void)
 {
     g_autoptr(Harness) h = harness_new_small();
@@ -1039,6 +1088,7 @@ int main(int argc, char **argv)
     T(renewing_recovers_leases_that_were_lost);
     T(declined_address_is_quarantined);
     T(nobody_declines_for_others);
+    T(hardware_address_of_another_port_is_foreign);
     T(quarantine_is_bounded_per_port);
     T(released_address_is_kept_for_its_client);
     T(inform_is_answered_without_a_lease);
@@ -1060,6 +1110,7 @@ int main(int argc, char **argv)
     T(events_come_when_the_leases_say_so_already);
     T(guest_that_comes_back_on_another_port_is_an_event);
     T(lease_expires_with_an_event_and_is_kept);
+    T(expired_lease_is_refused_where_its_address_is_in_use);
     T(expired_lease_goes_to_another_when_nothing_is_fresh);
     T(expired_lease_is_not_taken_while_its_mac_uses_it);
     T(one_port_cannot_take_the_pool);

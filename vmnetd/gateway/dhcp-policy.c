@@ -211,16 +211,21 @@ LeaseEntry *dhcp_lease_make(Gateway *gw, const DhcpRequest *req,
     return addr ? lease_table_add(gw->leases, addr) : NULL;
 }
 
+bool dhcp_lease_is_usable(Gateway *gw, const LeaseEntry *entry,
+                          const MacAddr *mac)
+{
+    return entry->lease.state != LEASE_DECLINED &&
+           (entry->reserved || entry->lease.state == LEASE_BOUND ||
+            !is_claimed(gw, entry->lease.addr.v4, mac, &entry->lease.mac));
+}
+
 LeaseEntry *dhcp_lease_for(Gateway *gw, const DhcpRequest *req,
                            uint32_t wanted)
 {
     LeaseEntry *clone;
     LeaseEntry *entry = dhcp_lease_of(gw, req, &clone);
 
-    if (entry && entry->lease.state != LEASE_DECLINED &&
-        (entry->reserved || entry->lease.state == LEASE_BOUND ||
-         !is_claimed(gw, entry->lease.addr.v4, &req->mac,
-                     &entry->lease.mac))) {
+    if (entry && dhcp_lease_is_usable(gw, entry, &req->mac)) {
         return entry;
     }
     entry = dhcp_lease_make(gw, req, wanted);

@@ -139,7 +139,7 @@ static void request_addr(Gateway *gw, const DhcpRequest *req, uint32_t addr,
     LeaseEntry *entry = dhcp_lease_of(gw, req, &clone);
 
     if (entry && entry->lease.addr.v4 == addr &&
-        entry->lease.state != LEASE_DECLINED) {
+        dhcp_lease_is_usable(gw, entry, &req->mac)) {
         commit(gw, entry, req);
         dhcp_reply(gw, req, DHCP4_ACK, entry);
         return;
@@ -188,13 +188,14 @@ static void request_input(Gateway *gw, const DhcpRequest *req)
     }
 }
 
-/* The lease of @addr, if it is @req's. */
+/* The lease of @addr, if it is @req's: nobody ends one from another port. */
 static LeaseEntry *lease_held(Gateway *gw, const DhcpRequest *req,
                               uint32_t addr)
 {
     LeaseEntry *entry = lease_table_by_addr(gw->leases, addr);
 
     return entry && mac_equal(&entry->lease.mac, &req->mac) &&
+           (entry->lease.port == 0 || entry->lease.port == req->port) &&
            (entry->lease.state == LEASE_BOUND ||
             entry->lease.state == LEASE_OFFERED) ? entry : NULL;
 }
@@ -266,6 +267,19 @@ static bool is_request(const Dhcp4Message *msg)
            !mac_is_group(msg->chaddr);
 }
 
+/*
+ * chaddr is only what a message says.  A guest that has moved to another port
+ * has its MAC there as well; who has not, speaks for somebody else.
+ */
+static bool may_speak(Gateway *gw, const DhcpRequest *req)
+{
+    const LeaseEntry *entry = lease_table_by_mac(gw->leases, &req->mac);
+
+    return !entry || entry->lease.port == 0 ||
+           entry->lease.port == req->port ||
+           mac_equal(&req->mac, &req->eth_src);
+}
+
 static bool message_read(const Frame *frame, const IpPacket *ip,
                          Dhcp4Message *ret_msg)
 {
@@ -300,6 +314,10 @@ void gateway_dhcp_input(Gateway *gw, const Frame *frame, const IpPacket *ip)
     req.id_len = MIN(msg.client_id.len, sizeof(((Lease *)0)->client_id));
     if (mac_is_zero(&req.mac) || mac_equal(&req.mac, &gw->config.mac)) {
         gateway_drop(gw, port->id, SWITCH_DROP_MALFORMED);
+        return;
+    }
+    if (!may_speak(gw, &req)) {
+        gateway_drop(gw, port->id, SWITCH_DROP_FOREIGN_SOURCE);
         return;
     }
 

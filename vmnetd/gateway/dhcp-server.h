@@ -46,6 +46,10 @@ LeaseEntry *dhcp_lease_for(Gateway *gw, const DhcpRequest *req,
 /** dhcp_lease_make: an entry for a client that has none; NULL: as above. */
 LeaseEntry *dhcp_lease_make(Gateway *gw, const DhcpRequest *req,
                             uint32_t wanted);
+/** dhcp_lease_is_usable: may @mac, whose entry it is, have it (still)? Not if
+ * it lapsed and somebody else has set the address by hand since. */
+bool dhcp_lease_is_usable(Gateway *gw, const LeaseEntry *entry,
+                          const MacAddr *mac);
 /** dhcp_is_fresh: in the pool, nobody's, and used by no other than @mac. */
 bool dhcp_is_fresh(Gateway *gw, uint32_t addr, const MacAddr *mac);
 
