@@ -59,6 +59,7 @@ struct Network {
     bool had_ports;
     bool stopping;
     bool save_armed;
+    int64_t save_after_ms;  /* the next write waits until then */
     IpPrefix overlap;
 };
 

@@ -16,7 +16,8 @@
 /* Files of a network. */
 #define STATE_FILE "network"
 #define LEASES_FILE "leases"
-/* A lease is on disk this much later: one write for a flock of guests. */
+/* Writes are this far apart: one for a flock of guests.  The first comes at
+ * once: a guest that outlives this daemon knows its gateway by address. */
 #define SAVE_MS 1000
 
 /* Planning: addresses */
@@ -166,6 +167,7 @@ static void on_save(void *opaque, int64_t now_ms)
     Network *network = opaque;
 
     network->save_armed = false;
+    network->save_after_ms = now_ms + SAVE_MS;
     save_state(network);
 }
 
@@ -173,7 +175,8 @@ void network_save_soon(Network *network)
 {
     if (!network->stopping && !network->save_armed) {
         network->save_armed = true;
-        loop_timer_arm(network->save_timer, loop_now_ms() + SAVE_MS);
+        loop_timer_arm(network->save_timer, MAX(loop_now_ms(),
+                                                network->save_after_ms));
     }
 }
 
