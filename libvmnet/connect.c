@@ -122,6 +122,34 @@ static int connect_holder(int64_t deadline_us)
     return path ? connect_existing(path, deadline_us, NULL) : -1;
 }
 
+/* Did a daemon die and leave netdevs that may have virtual machines? */
+static bool has_left_record(const char *socket_path)
+{
+    g_autofree char *dir = vmnet_paths_runtime_dir(false, NULL);
+    g_autofree char *record = dir ? vmnet_paths_record_file(dir, socket_path)
+                                  : NULL;
+
+    return record && access(record, F_OK) == 0;
+}
+
+static bool may_start(VmnetConnectFlags flags, const char *path)
+{
+    return flags == VMNET_CONNECT_START ||
+           (flags == VMNET_CONNECT_RECOVER && has_left_record(path));
+}
+
+static int connect_holder_only(const char *path, int64_t deadline_us,
+                               GError **error)
+{
+    int fd = connect_holder(deadline_us);
+
+    if (fd < 0) {
+        g_set_error(error, VMNET_ERROR, VMNET_SETUP_INCOMPLETE,
+                    "no vmnetd runs (nobody listens on '%s')", path);
+    }
+    return fd;
+}
+
 /* The lock is held. */
 static int start_and_connect(const char *path, VmnetLaunch *launch,
                              bool own_cgroup, int64_t deadline_us,
@@ -161,13 +189,8 @@ static int connect_or_start(const char *path, VmnetConnectFlags flags,
         g_propagate_error(error, g_steal_pointer(&err));
         return -1;
     }
-    if (flags == VMNET_CONNECT_EXISTING) {
-        fd = connect_holder(deadline_us);
-        if (fd < 0) {
-            g_set_error(error, VMNET_ERROR, VMNET_SETUP_INCOMPLETE,
-                        "no vmnetd runs (nobody listens on '%s')", path);
-        }
-        return fd;
+    if (!may_start(flags, path)) {
+        return connect_holder_only(path, deadline_us, error);
     }
 
     lock = vmnet_paths_lock(deadline_left_ms(deadline_us), error);
@@ -178,6 +201,9 @@ static int connect_or_start(const char *path, VmnetConnectFlags flags,
     fd = connect_existing(path, deadline_us, &err);
     if (fd < 0 && !nobody_listens(errno)) {
         g_propagate_error(error, g_steal_pointer(&err));
+    } else if (fd < 0 && !may_start(flags, path)) {
+        /* It still had its record while it was leaving in good order. */
+        fd = connect_holder_only(path, deadline_us, error);
     } else if (fd < 0) {
         fd = connect_holder(deadline_us);
         if (fd < 0) {

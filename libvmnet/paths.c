@@ -196,6 +196,19 @@ char *vmnet_paths_log_file(GError **error)
     return dir ? g_build_filename(dir, "vmnetd.log", NULL) : NULL;
 }
 
+/* One file per socket: several daemons may share a runtime directory. */
+char *vmnet_paths_record_file(const char *runtime_dir, const char *socket_path)
+{
+    g_autofree char *usual = g_build_filename(runtime_dir, "vmnetd.sock", NULL);
+    g_autofree char *name = NULL;
+
+    if (!socket_path || strcmp(socket_path, usual) == 0) {
+        return g_build_filename(runtime_dir, "record.json", NULL);
+    }
+    name = g_strdup_printf("record-%08x.json", g_str_hash(socket_path));
+    return g_build_filename(runtime_dir, name, NULL);
+}
+
 int vmnet_paths_lock(int timeout_ms, GError **error)
 {
     g_autofree char *dir = vmnet_paths_runtime_dir(true, error);

@@ -45,6 +45,13 @@ bool vmnet_paths_dir_check(const char *path, GError **error);
 char *vmnet_paths_log_file(GError **error);
 
 /**
+ * vmnet_paths_record_file: where the daemon at @socket_path (nullable: passed
+ * by systemd) records what another makes again if it dies.  The file is there
+ * while such a daemon runs, and after it if it died.
+ */
+char *vmnet_paths_record_file(const char *runtime_dir, const char *socket_path);
+
+/**
  * vmnet_paths_lock: take the lock under which a daemon is started and under
  * which one that leaves removes its socket: vmnetd.lock in the runtime
  * directory, which is made.

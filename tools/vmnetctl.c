@@ -2,7 +2,7 @@
  * vmnetctl: see and steer the networks of vmnetd
  *
  * Each command is a line of the table below and a function in ctl-*.c.  None
- * of them starts a daemon.
+ * of them starts a daemon, unless the last one died and virtual machines wait.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -162,8 +162,7 @@ static int run_command(Ctl *ctl, const CtlCommand *command, int argc,
         complain(text);
         return EXIT_FAILURE;
     }
-    ctl->client = vmnet_client_connect(VMNET_CONNECT_EXISTING,
-                                       &ctl->no_daemon);
+    ctl->client = vmnet_client_connect(VMNET_CONNECT_RECOVER, &ctl->no_daemon);
     if (!ctl->client && !command->without_daemon) {
         complain(ctl->no_daemon->message);
         return EXIT_FAILURE;

@@ -26,10 +26,13 @@ typedef struct VmnetClient VmnetClient;
  * VmnetConnectFlags:
  * @VMNET_CONNECT_START: start a daemon if none runs.
  * @VMNET_CONNECT_EXISTING: fail with %VMNET_SETUP_INCOMPLETE instead.
+ * @VMNET_CONNECT_RECOVER: as EXISTING, but start a daemon if the last one died
+ *     while virtual machines used it, so that it makes their netdevs again.
  */
 typedef enum VmnetConnectFlags {
     VMNET_CONNECT_START,
     VMNET_CONNECT_EXISTING,
+    VMNET_CONNECT_RECOVER,
 } VmnetConnectFlags;
 
 /**

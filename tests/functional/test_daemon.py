@@ -388,10 +388,15 @@ def test_vm_that_starts_again_after_a_crash(daemon):
     path, before = recorded(daemon)
     kept = os.path.join(daemon.state, 'vmnet', 'networks')
     wait_until(lambda: os.path.exists(kept) and os.listdir(kept))
-    with socket.socket(socket.AF_UNIX) as vmm:
-        vmm.connect(path)
-        time.sleep(0.1)
-        os.kill(info(daemon)['pid'], signal.SIGKILL)
+    vmm = subprocess.Popen(
+        [sys.executable, '-c', 'import socket, sys\n'
+         's = socket.socket(socket.AF_UNIX)\n'
+         's.connect(sys.argv[1])\n'
+         'sys.stdin.read()', path], stdin=subprocess.PIPE)
+    with RawQmp(daemon.socket, negotiate=True) as client:
+        wait_until(lambda: client.call('query-exports')[0]['connected'])
+    os.kill(info(daemon)['pid'], signal.SIGKILL)
+    vmm.communicate()
     _, after = recorded(daemon)
     assert (after['vm'], after['mac']) == (before['vm'], before['mac'])
 

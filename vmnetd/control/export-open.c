@@ -99,6 +99,7 @@ static bool open_fd(ControlExport *export, int fd, const char *name, bool server
             return false;
         }
         if (!export_attach(export, copy, error)) {
+            g_prefix_error(error, "file descriptor '%s': ", name);
             return false;
         }
         close(fd);
@@ -136,8 +137,15 @@ static bool listen_at(ControlExport *export, const char *path, GError **error)
 
 static bool connect_to(ControlExport *export, const char *path, GError **error)
 {
-    int fd = vmnet_unix_connect(path, export->driver->socket_type, error);
+    int fd;
 
+    if (export->control->restoring) {
+        /* The VMM may need a moment to listen again: as after it went. */
+        export->path = g_strdup(path);
+        loop_timer_arm(export->timer, loop_now_ms());
+        return true;
+    }
+    fd = vmnet_unix_connect(path, export->driver->socket_type, error);
     if (fd < 0) {
         return false;
     }

@@ -35,7 +35,19 @@
 #define RETRY_MS 250
 #define DRAIN_MAX 4096
 
-static void set_connected(ControlExport *export, bool connected,
+/* The process at the other end; 0: not known. */
+static pid_t peer_pid(int fd)
+{
+    struct ucred peer;
+    socklen_t len = sizeof(peer);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0) {
+        return 0;
+    }
+    return MAX(peer.pid, 0);
+}
+
+static void set_connected(ControlExport *export, bool connected, pid_t vmm_pid,
                           const char *reason)
 {
     g_autofree char *full_id = export_full_id(export);
@@ -43,7 +55,7 @@ static void set_connected(ControlExport *export, bool connected,
 
     export->connected = connected;
     if (connected) {
-        netdev_connected(netdev);
+        netdev_connected(netdev, vmm_pid);
         g_message("export %s: a VMM connected", full_id);
         event_send(export->control, QAPI_EVENT_EXPORT_CONNECTED,
                    qapi_event_encode_EXPORT_CONNECTED(full_id, netdev->full_id));
@@ -60,10 +72,12 @@ static void set_connected(ControlExport *export, bool connected,
 
 bool export_attach(ControlExport *export, int fd, GError **error)
 {
+    pid_t vmm_pid = peer_pid(fd);
+
     if (!port_connect(export->netdev->port, export->driver->kind, fd, error)) {
         return false;
     }
-    set_connected(export, true, NULL);
+    set_connected(export, true, vmm_pid, NULL);
     return true;
 }
 
@@ -204,7 +218,7 @@ void export_on_timer(void *opaque, int64_t now_ms)
 
 void export_disconnected(ControlExport *export, const char *reason)
 {
-    set_connected(export, false, reason);
+    set_connected(export, false, 0, reason);
     loop_timer_disarm(export->timer);
     if (export->waiting_fd >= 0) {
         export_attach_or_log(export, export->waiting_fd);
@@ -224,7 +238,7 @@ void export_free(ControlExport *export)
     }
     if (export->connected) {
         port_disconnect(export->netdev->port);
-        set_connected(export, false, NULL);
+        set_connected(export, false, 0, NULL);
     }
     loop_watch_free(export->watch);
     loop_timer_free(export->timer);

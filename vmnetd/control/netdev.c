@@ -8,6 +8,7 @@
  *              | connected: no deadline
  *              v
  *            disconnected --2 s--> removed   a VMM that does not come back
+ *            made again --30 s--> removed    the same, after a daemon's death
  *   daemon   removed at the end
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -15,6 +16,7 @@
 #include "control/netdev.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "control/client.h"
 #include "control/export.h"
@@ -155,11 +157,24 @@ static bool check_names(Client *client, const Netdev *options, GError **error)
     return true;
 }
 
+/*
+ * Is the VMM that the last daemon had still running, and about to connect?  A
+ * process number that is somebody else's by now only makes others wait.
+ */
+static bool is_awaited(const ControlNetdev *netdev)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d",
+                                            (int)netdev->awaits_pid);
+
+    return netdev->awaits_pid && access(path, F_OK) == 0;
+}
+
 /* A VMM left and its time is not over yet: a new one may take its place. */
 static bool is_orphan(const ControlNetdev *netdev)
 {
     return netdev->lifetime == NETDEV_LIFETIME_EXPORT && !netdev->owner
-           && netdev->was_connected && !port_is_connected(netdev->port);
+           && netdev->was_connected && !port_is_connected(netdev->port)
+           && !is_awaited(netdev);
 }
 
 /*
@@ -342,11 +357,13 @@ void netdev_remove(ControlNetdev *netdev)
     control_touch(control);
 }
 
-void netdev_connected(ControlNetdev *netdev)
+void netdev_connected(ControlNetdev *netdev, pid_t vmm_pid)
 {
     loop_timer_disarm(netdev->grace);
-    if (!netdev->was_connected) {
+    netdev->awaits_pid = 0;
+    if (!netdev->was_connected || netdev->vmm_pid != vmm_pid) {
         netdev->was_connected = true;
+        netdev->vmm_pid = vmm_pid;
         record_changed(netdev->control);
     }
 }

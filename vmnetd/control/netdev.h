@@ -16,6 +16,8 @@
  * @has_mac: @mac is claimed on the network
  * @was_connected: it has had a VMM: if that is gone, another of the same name
  *     may take its place
+ * @vmm_pid: the process that connected; 0: nobody yet, or not known
+ * @awaits_pid: that of the former daemon's record, until somebody connects
  * @forwards: of hostfwd, and those whose lifetime is the netdev's; owned
  * @grace: lifetime "export": fires when no VMM has been there for too long
  */
@@ -32,6 +34,8 @@ struct ControlNetdev {
     MacAddr mac;
     bool has_mac;
     bool was_connected;
+    pid_t vmm_pid;
+    pid_t awaits_pid;
     ControlExport *export;
     GPtrArray *forwards;
     LoopTimer *grace;
@@ -57,8 +61,11 @@ ControlNetdev *netdev_by_port(Control *control, Network *network,
                               uint32_t port_id);
 uint32_t netdev_port_id(const ControlNetdev *netdev);
 
-/** netdev_connected, netdev_disconnected: its export has a VMM, or lost it. */
-void netdev_connected(ControlNetdev *netdev);
+/**
+ * netdev_connected, netdev_disconnected: its export has a VMM, or lost it.
+ * @vmm_pid: the VMM's process; 0: not known
+ */
+void netdev_connected(ControlNetdev *netdev, pid_t vmm_pid);
 void netdev_disconnected(ControlNetdev *netdev);
 
 /** netdev_client_gone: what lives as long as @client goes with it. */

@@ -4,7 +4,8 @@
  *
  *   { "version": 1, "boot": ID,
  *     "netdevs":  [ { "netdev": Netdev, "export": ExportOptions,
- *                     "path": PATH, "connected": whether it had a VMM } ],
+ *                     "path": PATH, "connected": whether it had a VMM,
+ *                     "vmm": PID } ],
  *     "forwards": [ ForwardOptions ] }
  *
  * The objects are the arguments of netdev_add, export-add and forward-add, with
@@ -30,6 +31,7 @@
 #include "control/export.h"
 #include "control/forward.h"
 #include "control/netdev.h"
+#include "libvmnet/paths.h"
 #include "limits.h"
 #include "qapi/qapi-error.h"
 #include "qapi/qapi-visit.h"
@@ -52,23 +54,6 @@ static char *boot_id(void)
         return g_strdup("unknown");
     }
     return g_strstrip(text);
-}
-
-/* One file per socket: several daemons may share a runtime directory. */
-static char *record_path(const Control *control)
-{
-    g_autofree char *usual = NULL;
-    g_autofree char *name = NULL;
-
-    if (!control->runtime_dir) {
-        return NULL;
-    }
-    usual = g_build_filename(control->runtime_dir, "vmnetd.sock", NULL);
-    if (!control->socket_path || !strcmp(control->socket_path, usual)) {
-        return g_build_filename(control->runtime_dir, "record.json", NULL);
-    }
-    name = g_strdup_printf("record-%08x.json", g_str_hash(control->socket_path));
-    return g_build_filename(control->runtime_dir, name, NULL);
 }
 
 static bool is_recorded(const ControlNetdev *netdev)
@@ -94,6 +79,8 @@ static JsonValue *encode_netdev(const ControlNetdev *netdev)
     json_dict_set(entry, "export", export);
     json_dict_set_string(entry, "path", netdev->export->path);
     json_dict_set_bool(entry, "connected", netdev->was_connected);
+    json_dict_set_int(entry, "vmm", netdev->awaits_pid ? netdev->awaits_pid
+                                                       : netdev->vmm_pid);
     return entry;
 }
 
@@ -193,7 +180,10 @@ Record *record_new(Control *control)
     Record *record = g_new0(Record, 1);
 
     record->control = control;
-    record->path = record_path(control);
+    if (control->runtime_dir) {
+        record->path = vmnet_paths_record_file(control->runtime_dir,
+                                               control->socket_path);
+    }
     record->timer = loop_timer_new(control->loop, on_timer, record);
     return record;
 }
@@ -254,7 +244,8 @@ static JsonValue *read_record(const char *path)
         return NULL;
     }
     if (g_strcmp0(json_dict_get_string(root, "boot"), boot)) {
-        return NULL;    /* none of those virtual machines lives */
+        unlink(path);   /* none of those virtual machines lives */
+        return NULL;
     }
     return g_steal_pointer(&root);
 }
@@ -273,6 +264,7 @@ static bool restore_netdev(Control *control, const JsonValue *entry,
     g_autoptr(Netdev) netdev_options = NULL;
     g_autoptr(ExportOptions) export = NULL;
     ControlNetdev *netdev;
+    int64_t vmm_pid = 0;
 
     if (!options || !export_options) {
         g_set_error_literal(error, QAPI_ERROR, QAPI_ERROR_GENERIC,
@@ -294,6 +286,8 @@ static bool restore_netdev(Control *control, const JsonValue *entry,
         return false;
     }
     json_dict_get_bool(entry, "connected", &netdev->was_connected);
+    json_dict_get_int(entry, "vmm", &vmm_pid);
+    netdev->awaits_pid = vmm_pid > 0 && vmm_pid <= G_MAXINT ? vmm_pid : 0;
     return true;
 }
 
