@@ -216,6 +216,7 @@ bool dhcp_lease_is_usable(Gateway *gw, const LeaseEntry *entry,
 {
     return entry->lease.state != LEASE_DECLINED &&
            (entry->reserved || entry->lease.state == LEASE_BOUND ||
+            entry->lease.state == LEASE_OFFERED ||
             !is_claimed(gw, entry->lease.addr.v4, mac, &entry->lease.mac));
 }
 
