@@ -9,8 +9,11 @@ import shutil
 import time
 
 import pytest
+from scapy.layers.inet6 import ICMPv6ND_RA, ICMPv6ND_RS, IPv6
+from scapy.layers.l2 import Ether
 
 from lib import netns
+from lib.raw_guest import RawGuest
 
 pytestmark = [
     pytest.mark.skipif(netns.missing() is not None,
@@ -72,3 +75,15 @@ def test_only_the_gateways_own_addresses_are_answered(bare):
                                  str(prefix[0x51]), 'eth0').lower()
     assert one.run('ndisc6', '-q', '-1', '-r', '1', '-w', '300',
                    str(prefix[0x52]), 'eth0').returncode != 0
+
+
+def test_links_too_small_for_ipv6_have_none(daemon):
+    """RFC 8200 5: 1280 bytes at least; less would be promises only."""
+    with daemon.qmp() as client:
+        ident, path = daemon.netdev(client, mtu=1279)
+        with RawGuest(path, '52:54:00:dd:00:01') as guest:
+            guest.send(Ether(src=guest.mac, dst='33:33:00:00:00:02') /
+                       IPv6(src='fe80::50', dst='ff02::2') / ICMPv6ND_RS())
+            assert guest.lease()    # what was asked first would be here
+            assert not guest.receive(lambda f: ICMPv6ND_RA in f, 0.2)
+        client.call('netdev_del', id=ident)

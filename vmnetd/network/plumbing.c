@@ -21,6 +21,8 @@
 
 /* Bytes offered to NAT where no port is known for an address: to be flooded. */
 #define ROOM_UNKNOWN (2 * FRAME_LEN_MAX)
+/* RFC 8200 5: where packets of this size do not pass, IPv6 is not offered. */
+#define MTU_IPV6_MIN 1280
 
 void network_gateway_arm(Network *network)
 {
@@ -193,7 +195,7 @@ static Gateway *make_gateway(Network *network)
         config.prefix6 = network->state.prefix6;
         config.dhcp = network->settings.dhcp;
         config.dns = network->settings.dns;
-        config.ra = true;
+        config.ra = network->settings.mtu_bytes >= MTU_IPV6_MIN;
     }
     memcpy(config.hash_key, network->state.hash_key, sizeof(config.hash_key));
     return gateway_new(&config, &gateway_ops, network);
