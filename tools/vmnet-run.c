@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "run.h"
+#include "standard-fds.h"
 
 #define FD_MAX 1023
 
@@ -205,6 +206,7 @@ int main(int argc, char **argv)
     Run run = { .fd = DEFAULT_FD };
     int status;
 
+    standard_fds_open();
     argv[0] = (char *)"vmnet-run";      /* in getopt's messages */
     if (!parse_options(&run, argc, argv, &status)) {
         return status;

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "ctl.h"
+#include "standard-fds.h"
 #include "text.h"
 #include "vmnet/error.h"
 
@@ -252,6 +253,7 @@ int main(int argc, char **argv)
     const CtlCommand *command;
     int status, words;
 
+    standard_fds_open();
     argv[0] = (char *)"vmnetctl";       /* in getopt's messages */
     if (!parse_options(&ctl, argc, argv, &status)) {
         return status;
