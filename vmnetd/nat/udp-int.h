@@ -38,6 +38,7 @@ struct UdpSocket {
     MacAddr mac;
     int pmtu;               /* value of IP_MTU_DISCOVER; -1: not set yet */
     bool unwatched;         /* waits for its receiver */
+    bool is_failing;        /* could not receive: watched edge-triggered */
 };
 
 /** udp_socket_init: @fd is the socket's from now on, also on failure. */

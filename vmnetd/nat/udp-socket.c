@@ -367,7 +367,21 @@ void udp_socket_watch(UdpSocket *sock, bool on)
 {
     if (sock->unwatched == on) {
         sock->unwatched = !on;
+        sock->is_failing = false;
         loop_watch_set_events(sock->watch, on ? EPOLLIN : 0);
+    }
+}
+
+/*
+ * While the kernel has no memory to receive with, only the next datagram tells
+ * us to try again: the ones that wait would do so over and over.
+ */
+static void set_failing(UdpSocket *sock, bool is_failing)
+{
+    if (sock->is_failing != is_failing) {
+        sock->is_failing = is_failing;
+        loop_watch_set_events(sock->watch,
+                              is_failing ? EPOLLIN | EPOLLET : EPOLLIN);
     }
 }
 
@@ -376,6 +390,7 @@ void udp_socket_read(UdpSocket *sock, int64_t now_ms)
     Nat *nat = sock->nat;
     unsigned headers = sock->guest.addr.family == AF_INET ? 28 : 48, i, max;
     size_t slot_len = nat->config.mtu_bytes - headers;
+    bool is_failing;
     UdpReceived r;
     int n = 1;
 
@@ -396,7 +411,9 @@ void udp_socket_read(UdpSocket *sock, int64_t now_ms)
             udp_deliver(sock, &r, n, slot_len, now_ms);
         }
     }
+    is_failing = n < 0 && errno != EAGAIN && errno != EINTR;
     udp_socket_watch(sock, true);
+    set_failing(sock, is_failing);
 }
 
 static void udp_socket_event(void *opaque, uint32_t events, int64_t now_ms)
