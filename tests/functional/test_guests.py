@@ -16,9 +16,10 @@ import pytest
 
 from lib import image, services
 from lib.guest import Guest
-from lib.instance import IMAGE, Instance
+from lib.instance import BUILD, IMAGE, Instance
 
 QEMU = 'qemu-system-x86_64'
+ASAN = 'asan' in os.path.basename(BUILD)
 NIC = ['-device', 'virtio-net-pci,netdev=net0,romfile=']
 
 pytestmark = pytest.mark.guest
@@ -241,4 +242,5 @@ def test_no_process_or_socket_is_left_behind(instance, boot):
 def test_memory_with_two_guests_is_small(instance, boot):
     for name in ('one', 'two'):
         boot(name).wait_ready()
-    assert instance.rss_kib() < 10 * 1024
+    if not ASAN:        # with its shadow and quarantine it is another figure
+        assert instance.rss_kib() < 10 * 1024
