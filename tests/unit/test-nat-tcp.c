@@ -465,6 +465,47 @@ static void test_duplicate_acks(Guest *g)
     close(listener);
 }
 
+/* A stream of full segments is acknowledged in pairs, later in eights. */
+static void test_stream_shares_acks(Guest *g)
+{
+    uint16_t port;
+    int listener = outside_listen(g, &port);
+    int fd = guest_connect(g, listener, port, 7, 1460);
+    static uint8_t data[1460], got[1460];
+    unsigned i, n_acks = 0, early = 0;
+    TcpHeader tcp;
+
+    for (i = 0; i < 200; i++) {
+        guest_tcp(g, TCP_ACK, data, sizeof(data));
+        n_acks += g->got.length;
+        g_queue_clear_full(&g->got, (GDestroyNotify)guest_frame_free);
+        early = i == 79 ? n_acks : early;
+        outside_read(fd, got, sizeof(got));
+    }
+    g_assert_cmpuint(early, ==, 40);
+    g_assert_cmpuint(n_acks, <, 40 + 30);
+    g_assert_cmpuint(n_acks, >=, 40 + 14);
+    /* One that is alone is not forgotten, and begins slowly again. */
+    guest_advance(g, 10);
+    g_queue_clear_full(&g->got, (GDestroyNotify)guest_frame_free);
+    guest_tcp(g, TCP_ACK, data, sizeof(data));
+    guest_expect_nothing(g);
+    guest_advance(g, 4);
+    guest_expect_tcp(g, TCP_ACK, &tcp);
+    g_assert_cmpuint(tcp.ack, ==, g->seq);
+    guest_tcp(g, TCP_ACK, data, sizeof(data));
+    guest_expect_nothing(g);
+    guest_tcp(g, TCP_ACK, data, sizeof(data));
+    guest_expect_tcp(g, TCP_ACK, &tcp);
+    /* What ends a write is acknowledged at once. */
+    guest_tcp(g, TCP_ACK, data, 100);
+    guest_expect_tcp(g, TCP_ACK, &tcp);
+    guest_tcp(g, TCP_ACK | TCP_PSH, data, sizeof(data));
+    guest_expect_tcp(g, TCP_ACK, &tcp);
+    close(fd);
+    close(listener);
+}
+
 static void test_batch_has_one_ack(Guest *g)
 {
     uint16_t port;
@@ -515,7 +556,7 @@ static void test_window_closes_and_opens(Guest *g)
         size_t len = MIN(sizeof(data), edge - g->seq);
 
         memset(data, (g->seq - first) / 1400, sizeof(data));
-        guest_tcp(g, TCP_ACK, data, len);
+        guest_tcp(g, TCP_ACK | TCP_PSH, data, len);
         guest_expect_tcp(g, TCP_ACK, &tcp);
         acked = tcp.ack;
         edge = tcp.ack + ((uint32_t)tcp.window << 8);
@@ -1140,6 +1181,7 @@ static const struct {
     { "holes", test_holes },
     { "sack", test_sack },
     { "duplicate-acks", test_duplicate_acks },
+    { "stream-shares-acks", test_stream_shares_acks },
     { "batch-has-one-ack", test_batch_has_one_ack },
     { "window-closes-and-opens", test_window_closes_and_opens },
     { "bulk-respects-window", test_bulk_respects_window },

@@ -64,9 +64,10 @@ void tcp_gather_flush(Nat *nat)
         return;
     }
     n = tcp_write(f, &msg);
-    if (n < len && !f->error &&
-        !tcp_hold(f, msg.msg_iov, msg.msg_iovlen, n, f->rcv_nxt, len - n)) {
-        f->dropped = true;
+    if (n < len && !f->error) {
+        f->ack_now = true;
+        f->dropped |= !tcp_hold(f, msg.msg_iov, msg.msg_iovlen, n, f->rcv_nxt,
+                                len - n);
     }
 }
 
@@ -159,7 +160,15 @@ static void tcp_data(TcpFlow *f, const Frame *frame, const TcpHeader *tcp)
 {
     int32_t old = tcp_seq_diff(tcp_expected(f), tcp->seq);
 
-    f->ack_now = true;
+    /* RFC 9293 3.8.6.3: full segments of a stream may share an ACK. */
+    if (old != 0 || tcp->payload_len < f->seg_max || f->held || f->blocked ||
+        (tcp->flags & TCP_PSH)) {
+        f->ack_now = true;
+    } else {
+        f->ack_later = true;
+        f->seg_max = tcp->payload_len;
+        f->streak += tcp->payload_len;
+    }
     if (old < 0) {
         if (!f->blocked) {
             f->dup_now = MIN(f->dup_now + 1, DUP_ACKS);

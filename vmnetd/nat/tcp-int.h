@@ -81,7 +81,11 @@ struct TcpFlow {
     uint32_t rcv_nxt;       /* all before is with the kernel */
     uint32_t rcv_edge;      /* right edge of the window told last */
     uint32_t rcv_wnd;       /* bytes, told last */
+    uint32_t ack_sent;      /* acknowledged so far */
+    uint32_t seg_max;       /* largest segment of the guest */
+    uint32_t streak;        /* bytes in order since an ACK came too late */
     bool ack_now;
+    bool ack_later;         /* ... or with others, by ack_ms at the latest */
     bool window_now;        /* the window may have grown */
     uint8_t dup_now;        /* duplicate ACKs due to the guest, up to 3 */
     bool blocked;           /* the socket takes nothing: window 0 */
@@ -97,6 +101,7 @@ struct TcpFlow {
 
     /* Time. */
     int64_t timer_ms;       /* retransmission or window probe */
+    int64_t ack_ms;         /* a delayed acknowledgement */
     int64_t rtt_start_ms;   /* -1: not measuring */
     uint32_t rtt_seq;
     uint32_t srtt_ms, rttvar_ms, rto_ms;
@@ -195,6 +200,8 @@ void tcp_send_control(TcpFlow *f, uint8_t flags, uint32_t seq, int64_t now_ms);
 /** tcp_send_rst: to answer a segment that belongs to no flow. */
 void tcp_send_rst(Nat *nat, const IpPacket *ip, const TcpHeader *tcp,
                   int64_t now_ms);
+/** tcp_acks_sent: a segment with rcv_nxt leaves. */
+void tcp_acks_sent(TcpFlow *f);
 /** tcp_send_acks: acknowledgements and window updates that are still due. */
 void tcp_send_acks(TcpFlow *f, int64_t now_ms);
 /** tcp_window: bytes that the guest may send now. */

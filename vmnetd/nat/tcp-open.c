@@ -42,7 +42,7 @@ void tcp_learn_peer(TcpFlow *f, const TcpHeader *tcp)
     f->sack = tcp->sack_permitted;
     f->snd_wnd = f->snd_wnd_max = tcp->window;     /* a SYN's is not scaled */
     f->irs = tcp->seq;
-    f->rcv_nxt = f->rcv_edge = tcp->seq + 1;
+    f->rcv_nxt = f->rcv_edge = f->ack_sent = tcp->seq + 1;
     f->snd_wl1 = tcp->seq;
     f->snd_wl2 = tcp->ack;
 }
@@ -72,7 +72,8 @@ static TcpFlow *tcp_new(Nat *nat, int fd, const IpEndpoint *guest,
     f->cwnd = G_MAXUINT32;
     f->mss = MSS_MIN;
     f->rto_ms = RTO_INITIAL_MS;
-    f->timer_ms = FLOW_NEVER;
+    f->timer_ms = f->ack_ms = FLOW_NEVER;
+    f->seg_max = TCP_MSS_DEFAULT_V4;
     f->rtt_start_ms = -1;
     return f;
 }

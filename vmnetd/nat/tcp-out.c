@@ -214,9 +214,10 @@ static void tcp_output(TcpFlow *f, uint32_t seq, uint32_t n, int64_t now_ms)
     uint32_t left = n, len, sum;
     unsigned i, j;
 
-    tcp.window = tcp_tell_window(f, false, f->ack_now ? tcp_window(f)
-                                                      : f->rcv_edge - f->rcv_nxt);
-    f->ack_now = false;
+    tcp.window = tcp_tell_window(f, false, f->ack_now || f->ack_later
+                                           ? tcp_window(f)
+                                           : f->rcv_edge - f->rcv_nxt);
+    tcp_acks_sent(f);
     nat_out_flush(nat, now_ms);
     for (i = 0; left; i++) {
         struct iovec *iov = &stage->iov[i * NAT_STAGE_IOV];

@@ -10,6 +10,13 @@
 #include "proto/checksum.h"
 #include "proto/cursor.h"
 
+/* Full segments to an ACK, once that many bytes have come without a pause. */
+#define ACK_SEGMENTS 8
+#define ACK_SEGMENTS_SLOW 2
+#define STREAK_BYTES (128 * 1024)
+#define ACK_BYTES_MAX (32 * 1024)
+#define ACK_DELAY_MS 4
+
 /*
  * The window for the guest: half of the socket's free buffer, because the
  * kernel charges more than the bytes; never less than was told before unless
@@ -118,7 +125,7 @@ void tcp_send_control(TcpFlow *f, uint8_t flags, uint32_t seq, int64_t now_ms)
         tcp.window = tcp_tell_window(f, flags & TCP_SYN, tcp_window(f));
     }
     if (flags & TCP_ACK) {
-        f->ack_now = false;
+        tcp_acks_sent(f);
     }
     if (f->sack && flags == TCP_ACK) {
         n = tcp_hold_blocks(f, blocks);
@@ -164,6 +171,31 @@ static uint32_t tcp_ack_seq(const TcpFlow *f)
     return tcp_seq_lt(edge, f->snd_max) ? edge : f->snd_max;
 }
 
+void tcp_acks_sent(TcpFlow *f)
+{
+    f->ack_sent = f->rcv_nxt;
+    f->ack_now = f->ack_later = false;
+    f->ack_ms = FLOW_NEVER;
+}
+
+/*
+ * Each ACK costs the guest an interrupt, so that a stream has one per
+ * ACK_SEGMENTS segments; but a guest whose congestion window is smaller than
+ * that must not wait for the timer every time.
+ */
+static void tcp_delay_ack(TcpFlow *f, int64_t now_ms)
+{
+    uint32_t due = f->rcv_nxt - f->ack_sent;
+    unsigned n = f->streak < STREAK_BYTES ? ACK_SEGMENTS_SLOW : ACK_SEGMENTS;
+
+    if (due >= MAX(MIN(n * f->seg_max, ACK_BYTES_MAX), f->seg_max) ||
+        due >= f->rcv_edge - f->rcv_nxt) {
+        f->ack_now = true;
+    } else if (f->ack_ms == FLOW_NEVER) {
+        f->ack_ms = now_ms + ACK_DELAY_MS;
+    }
+}
+
 /* Acknowledgements and window updates that no data has carried. */
 void tcp_send_acks(TcpFlow *f, int64_t now_ms)
 {
@@ -174,6 +206,9 @@ void tcp_send_acks(TcpFlow *f, int64_t now_ms)
         f->window_now = false;
         /* Worth a packet if the guest could be waiting for it. */
         update = f->dropped || (told < 2u * f->mss && tcp_window(f) > told);
+    }
+    if (f->ack_later && !f->ack_now) {
+        tcp_delay_ack(f, now_ms);
     }
     if (!f->ack_now && !update && !f->dup_now) {
         return;

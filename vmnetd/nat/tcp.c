@@ -90,7 +90,8 @@ static int64_t idle_deadline(const TcpFlow *f)
 
 void tcp_rearm(TcpFlow *f)
 {
-    flow_set_deadline(&f->flow, MIN(idle_deadline(f), f->timer_ms));
+    flow_set_deadline(&f->flow, MIN(idle_deadline(f),
+                                    MIN(f->timer_ms, f->ack_ms)));
 }
 
 void tcp_touch(TcpFlow *f, int64_t now_ms)
@@ -176,7 +177,7 @@ void tcp_time_wait(TcpFlow *f)
     tcp_ring_free(f);
     tcp_hold_clear(f);
     nat_wait_cancel(f->nat, &f->wait);
-    f->timer_ms = FLOW_NEVER;
+    f->timer_ms = f->ack_ms = FLOW_NEVER;
     tcp_set_state(f, TCP_STATE_TIME_WAIT);
 }
 
@@ -305,6 +306,12 @@ void tcp_timer(Nat *nat, Flow *flow, int64_t now_ms)
 {
     TcpFlow *f = (TcpFlow *)flow;
 
+    if (f->ack_ms <= now_ms) {
+        f->ack_ms = FLOW_NEVER;
+        f->ack_now = true;
+        f->streak = 0;
+        tcp_pend(f);
+    }
     if (f->timer_ms <= now_ms) {
         if (f->state == TCP_STATE_SYN_SENT && !tcp_find_guest(f, now_ms)) {
             f->timer_ms = now_ms + RESOLVE_EVERY_MS;
