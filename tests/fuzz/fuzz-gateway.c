@@ -172,7 +172,7 @@ static void step(World *world, uint8_t op, uint8_t *bytes, size_t len)
         gateway_neighbour(world->gw, &addr, world->now_ms, &mac, NULL);
         break;
     case 8:
-        gateway_dns_query(world->gw, bytes, len, on_reply, NULL,
+        gateway_dns_query(world->gw, first % 5, bytes, len, on_reply, NULL,
                           world->now_ms);
         break;
     default:

@@ -543,7 +543,7 @@ static void test_tcp_answers_are_whole(void)
     size_t len = build_query(query, sizeof(query), 9, "example.org",
                              DNS_TYPE_A, 0);
 
-    gateway_dns_query(h->gw, query, len, tcp_reply, &tcp, h->now_ms);
+    gateway_dns_query(h->gw, 3, query, len, tcp_reply, &tcp, h->now_ms);
     g_assert_cmpuint(h->n_queries, ==, 1);
     len = upstream_reply(h, buf, sizeof(buf), 200);
     dns_set_id(buf, 1);
@@ -555,7 +555,7 @@ static void test_tcp_answers_are_whole(void)
 
     len = build_query(query, sizeof(query), 9, "host.vmnet.internal",
                       DNS_TYPE_A, 0);
-    gateway_dns_query(h->gw, query, len, tcp_reply, &tcp, h->now_ms);
+    gateway_dns_query(h->gw, 3, query, len, tcp_reply, &tcp, h->now_ms);
     g_assert_cmpuint(tcp.n, ==, 2);
 }
 
@@ -567,11 +567,33 @@ static void test_closed_connection_is_not_answered(void)
     size_t len = build_query(query, sizeof(query), 9, "example.org",
                              DNS_TYPE_A, 0);
 
-    gateway_dns_query(h->gw, query, len, tcp_reply, &tcp, h->now_ms);
+    gateway_dns_query(h->gw, 3, query, len, tcp_reply, &tcp, h->now_ms);
     gateway_dns_cancel(h->gw, &tcp);
     len = upstream_reply(h, buf, sizeof(buf), 1);
     gateway_dns_reply(h->gw, h->token, buf, len, h->now_ms);
     g_assert_cmpuint(tcp.n, ==, 0);
+}
+
+static void test_waiting_tcp_queries_are_charged_to_their_guest(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    TcpAnswer tcp = { 0 };
+    uint8_t query[200];
+    size_t len = build_query(query, sizeof(query), 9, "example.org",
+                             DNS_TYPE_A, 0);
+    unsigned i;
+
+    for (i = 0; i < LIMIT_DNS_PER_NETWORK; i++) {
+        gateway_dns_query(h->gw, 3, query, len, tcp_reply, &tcp, h->now_ms);
+    }
+    g_assert_cmpuint(tcp.n, ==, LIMIT_DNS_PER_NETWORK - LIMIT_DNS_PER_PORT);
+    g_assert_cmpint(dns_rcode(tcp.msg.header.flags), ==, DNS_RCODE_SERVFAIL);
+    /* Another guest is served; and so is this one, when its connection ends. */
+    send_query(h, 1, 1, "example.org", DNS_TYPE_A, 0);
+    g_assert_cmpuint(h->n_queries, ==, 1);
+    gateway_dns_cancel(h->gw, &tcp);
+    send_query(h, 3, 1, "example.org", DNS_TYPE_A, 0);
+    g_assert_cmpuint(h->n_queries, ==, 1);
 }
 
 int main(int argc, char **argv)
@@ -601,6 +623,7 @@ int main(int argc, char **argv)
     T(other_opcodes_versions_and_transfers);
     T(tcp_answers_are_whole);
     T(closed_connection_is_not_answered);
+    T(waiting_tcp_queries_are_charged_to_their_guest);
 #undef T
     return g_test_run();
 }

@@ -29,8 +29,9 @@ G_STATIC_ASSERT(LIMIT_DNS_PER_NETWORK <= 256);
 
 /**
  * DnsClient: who asked, and how the answer gets there.
+ * @port: of the guest, which is charged; 0: unknown
  * @reply: of a query over TCP; else it was UDP, from @addr and @udp_port at
- *     @mac and @port, to @own
+ *     @mac, to @own
  */
 typedef struct DnsClient {
     GatewayDnsReply reply;
@@ -152,13 +153,14 @@ static bool is_repeated(Gateway *gw, const DnsClient *client,
 {
     unsigned i;
 
-    if (client->port == 0 || gateway_port(gw, client->port)->n_dns == 0) {
+    if (client->reply || gateway_port(gw, client->port)->n_dns == 0) {
         return false;
     }
     for (i = 0; i < LIMIT_DNS_PER_NETWORK; i++) {
         const DnsSlot *slot = &gw->dns->slots[i];
 
-        if (slot->token != 0 && slot->client.port == client->port &&
+        if (slot->token != 0 && !slot->client.reply &&
+            slot->client.port == client->port &&
             slot->client.udp_port == client->udp_port &&
             slot->query.header.id == query->header.id &&
             ip_addr_equal(&slot->client.addr, &client->addr) &&
@@ -255,7 +257,8 @@ static void forward(Gateway *gw, const DnsClient *client,
     if (!slot) {
         if (client->port != 0) {
             gateway_drop(gw, client->port, SWITCH_DROP_LIMIT);
-        } else {
+        }
+        if (client->reply) {
             answer_rcode(gw, client, query, DNS_RCODE_SERVFAIL);
         }
         return;
@@ -344,10 +347,10 @@ void gateway_dns_input(Gateway *gw, const Frame *frame, const IpPacket *ip)
     query_input(gw, &client, msg, udp.payload_len);
 }
 
-void gateway_dns_query(Gateway *gw, const uint8_t *msg, size_t len,
+void gateway_dns_query(Gateway *gw, uint32_t port, const uint8_t *msg, size_t len,
                        GatewayDnsReply reply, void *opaque, int64_t now_ms)
 {
-    DnsClient client = { .reply = reply, .opaque = opaque };
+    DnsClient client = { .reply = reply, .opaque = opaque, .port = port };
 
     gateway_set_now(gw, now_ms);
     query_input(gw, &client, msg, len);

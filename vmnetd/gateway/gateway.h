@@ -142,9 +142,13 @@ void gateway_announce_end(Gateway *gw, int64_t now_ms);
 bool gateway_neighbour(Gateway *gw, const IpAddr *addr, int64_t now_ms,
                        MacAddr *ret_mac, uint32_t *ret_port);
 
-/** gateway_dns_input: one DNS message that came over TCP; reply by @token. */
+/**
+ * gateway_dns_query: one DNS message that came over TCP
+ * @port: of the guest, which is charged as for queries over UDP; 0: unknown
+ * @reply: called with @opaque, now or later, unless gateway_dns_cancel()
+ */
 typedef void (*GatewayDnsReply)(void *opaque, const uint8_t *msg, size_t len);
-void gateway_dns_query(Gateway *gw, const uint8_t *msg, size_t len,
+void gateway_dns_query(Gateway *gw, uint32_t port, const uint8_t *msg, size_t len,
                        GatewayDnsReply reply, void *opaque, int64_t now_ms);
 /** gateway_dns_cancel: @opaque's connection closed: forget its queries. */
 void gateway_dns_cancel(Gateway *gw, void *opaque);

@@ -26,6 +26,7 @@
 
 typedef struct DnsConn {
     DnsListener *listener;
+    uint32_t port;          /* the guest's */
     int fd;
     LoopWatch *watch;
     GByteArray *in, *out;
@@ -118,8 +119,8 @@ static bool conn_ask(DnsConn *conn, int64_t now_ms)
         }
         conn->n_asked++;
         listener->asking = true;
-        gateway_dns_query(listener->gateway, at + 2, len, on_reply, conn,
-                          now_ms);
+        gateway_dns_query(listener->gateway, conn->port, at + 2, len, on_reply,
+                          conn, now_ms);
         listener->asking = false;
         off += 2 + len;
     }
@@ -178,32 +179,48 @@ static void on_conn(void *opaque, uint32_t events, int64_t now_ms)
     conn_update_events(conn);
 }
 
-/* At the limit the connection that was silent for longest makes room. */
+static unsigned n_of_port(const DnsListener *listener, uint32_t port)
+{
+    unsigned i, n = 0;
+
+    for (i = 0; i < listener->conns->len; i++) {
+        n += ((DnsConn *)g_ptr_array_index(listener->conns, i))->port == port;
+    }
+    return n;
+}
+
+/* At the limit the guest that has the most makes room, by the connection that
+ * was silent for longest. */
 static void make_room(DnsListener *listener)
 {
-    DnsConn *oldest = NULL;
-    unsigned i;
+    DnsConn *victim = NULL;
+    unsigned i, most = 0;
 
     if (listener->conns->len < LIMIT_DNS_TCP_CONNS) {
         return;
     }
     for (i = 0; i < listener->conns->len; i++) {
         DnsConn *conn = g_ptr_array_index(listener->conns, i);
+        unsigned n = n_of_port(listener, conn->port);
 
-        if (!oldest || conn->active_ms < oldest->active_ms) {
-            oldest = conn;
+        if (n > most ||
+            (n == most && conn->active_ms < victim->active_ms)) {
+            most = n;
+            victim = conn;
         }
     }
-    conn_close(oldest);
+    conn_close(victim);
 }
 
-static void conn_new(DnsListener *listener, int fd, int64_t now_ms)
+static void conn_new(DnsListener *listener, int fd, uint32_t port,
+                     int64_t now_ms)
 {
     DnsConn *conn;
 
     make_room(listener);
     conn = g_new0(DnsConn, 1);
     conn->listener = listener;
+    conn->port = port;
     conn->fd = fd;
     conn->in = g_byte_array_new();
     conn->out = g_byte_array_new();
@@ -247,6 +264,7 @@ static void on_accept(void *opaque, uint32_t events, int64_t now_ms)
         struct sockaddr_storage ss;
         socklen_t len = sizeof(ss);
         IpEndpoint peer;
+        uint32_t port;
         int fd = accept4(sock->fd, (struct sockaddr *)&ss, &len,
                          SOCK_CLOEXEC | SOCK_NONBLOCK);
 
@@ -264,11 +282,11 @@ static void on_accept(void *opaque, uint32_t events, int64_t now_ms)
             return;
         }
         if (!ip_endpoint_from_sockaddr((struct sockaddr *)&ss, len, &peer) ||
-            !listener->ops.is_ours(listener->opaque, &peer)) {
+            !listener->ops.is_ours(listener->opaque, &peer, &port)) {
             close(fd);
             continue;
         }
-        conn_new(listener, fd, now_ms);
+        conn_new(listener, fd, port, now_ms);
     }
 }
 
@@ -344,6 +362,19 @@ void dns_listener_free(DnsListener *listener)
     socket_close(&listener->v4);
     socket_close(&listener->v6);
     g_free(listener);
+}
+
+void dns_listener_port_gone(DnsListener *listener, uint32_t id)
+{
+    unsigned i;
+
+    for (i = listener->conns->len; i-- > 0;) {
+        DnsConn *conn = g_ptr_array_index(listener->conns, i);
+
+        if (conn->port == id) {
+            conn_close(conn);
+        }
+    }
 }
 
 uint16_t dns_listener_port(const DnsListener *listener, sa_family_t family)

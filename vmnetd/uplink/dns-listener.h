@@ -18,10 +18,10 @@ typedef struct DnsListener DnsListener;
 
 /**
  * DnsListenerOps:
- * @is_ours: does a flow of ours come from @peer?
+ * @is_ours: does a flow of ours come from @peer?  Of the guest at @ret_port.
  */
 typedef struct DnsListenerOps {
-    bool (*is_ours)(void *opaque, const IpEndpoint *peer);
+    bool (*is_ours)(void *opaque, const IpEndpoint *peer, uint32_t *ret_port);
 } DnsListenerOps;
 
 /** Never fails: a family that cannot be listened on has port 0. */
@@ -31,6 +31,9 @@ void dns_listener_free(DnsListener *listener);
 
 /** dns_listener_port: on the loopback address of @family; 0: none. */
 uint16_t dns_listener_port(const DnsListener *listener, sa_family_t family);
+
+/** dns_listener_port_gone: the guest at @id went, and its connections do. */
+void dns_listener_port_gone(DnsListener *listener, uint32_t id);
 
 /** dns_listener_is_asking: the query being handed to the gateway is by TCP. */
 bool dns_listener_is_asking(const DnsListener *listener);

@@ -62,6 +62,9 @@ static void op_port_gone(void *opaque, uint32_t id, int64_t now_ms)
     Uplink *uplink = opaque;
 
     nat_port_gone(uplink->nat, id, now_ms);
+    if (uplink->dns) {
+        dns_listener_port_gone(uplink->dns, id);
+    }
 }
 
 static const UplinkOps uplink_ops = {
@@ -157,12 +160,16 @@ static void on_dns_answer(void *opaque, uint32_t token, const uint8_t *msg,
     gateway_dns_reply(uplink->config.gateway, token, msg, len, now_ms);
 }
 
-static bool is_our_flow(void *opaque, const IpEndpoint *peer)
+static bool is_our_flow(void *opaque, const IpEndpoint *peer,
+                        uint32_t *ret_port)
 {
     Uplink *uplink = opaque;
     IpEndpoint guest;
+    MacAddr mac;
 
-    return nat_tcp_flow_of(uplink->nat, peer, &guest);
+    return nat_tcp_flow_of(uplink->nat, peer, &guest) &&
+           gateway_neighbour(uplink->config.gateway, &guest.addr,
+                             loop_now_ms(), &mac, ret_port);
 }
 
 static const DnsListenerOps dns_ops = {
