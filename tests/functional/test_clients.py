@@ -7,6 +7,7 @@
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
+import contextlib
 import ipaddress
 import os
 import re
@@ -24,30 +25,31 @@ pytestmark = pytest.mark.skipif(netns.missing() is not None,
                                 reason=netns.missing() or '')
 
 
-@pytest.mark.parametrize('mtu', [1500, 9000])
-def test_iperf3_through_nat_both_ways(lab, mtu):
-    guest = lab.configured(mtu=mtu, network='mtu%d' % mtu)
+@contextlib.contextmanager
+def iperf_server():
+    """iperf3 on the host, for one connection; its port, once it listens."""
     with socket.socket() as probe:
         probe.bind(('', 0))
         port = probe.getsockname()[1]
-    server = subprocess.Popen(['iperf3', '-s', '-1', '-p', str(port)],
-                              stdout=subprocess.DEVNULL)
-    try:
-        text = guest.run('iperf3', '-c', guest.router, '-p', str(port), '-t',
-                         '2', '--connect-timeout', '5000').stdout
-        assert 'receiver' in text, text
-    finally:
-        server.terminate()
-        server.wait()
-    server = subprocess.Popen(['iperf3', '-s', '-1', '-p', str(port)],
-                              stdout=subprocess.DEVNULL)
-    try:
-        text = guest.run('iperf3', '-c', guest.router, '-p', str(port), '-t',
-                         '2', '-R', '--connect-timeout', '5000').stdout
-        assert 'receiver' in text, text
-    finally:
-        server.terminate()
-        server.wait()
+    with subprocess.Popen(['iperf3', '-s', '-1', '--forceflush', '-p',
+                           str(port)], stdout=subprocess.PIPE,
+                          text=True) as server:
+        try:
+            while 'listening' not in server.stdout.readline():
+                assert server.poll() is None, 'iperf3 ended'
+            yield port
+        finally:
+            server.terminate()
+
+
+@pytest.mark.parametrize('mtu', [1500, 9000])
+def test_iperf3_through_nat_both_ways(lab, mtu):
+    guest = lab.configured(mtu=mtu, network='mtu%d' % mtu)
+    for direction in ([], ['-R']):
+        with iperf_server() as port:
+            text = guest.run('iperf3', '-c', guest.router, '-p', str(port), '-t',
+                             '2', '--connect-timeout', '5000', *direction).stdout
+            assert 'receiver' in text, text
 
 
 class Transfer:
