@@ -211,6 +211,8 @@ static Nat *make_nat(Uplink *uplink)
         .gateway6 = config->gateway6,
         .mtu_bytes = config->mtu_bytes,
         .no_peek_off = config->no_peek_off,
+        /* switch_input() flushes the gateway's port before it returns. */
+        .hold_frames = true,
         .flows_per_port = LIMIT_FLOWS_PER_PORT,
         .flows_max = flows_max(),
     };
