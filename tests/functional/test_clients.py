@@ -45,20 +45,11 @@ def iperf_server():
 @pytest.mark.parametrize('mtu', [1500, 9000])
 def test_iperf3_through_nat_both_ways(lab, mtu):
     guest = lab.configured(mtu=mtu, network='mtu%d' % mtu)
-    for options in ([], ['-R']):
-        with socket.socket() as probe:
-            probe.bind(('', 0))
-            port = probe.getsockname()[1]
-        with subprocess.Popen(['iperf3', '-s', '-1', '--forceflush', '-p', str(port)],
-                              stdout=subprocess.PIPE, text=True) as server:
-            try:
-                while 'listening' not in server.stdout.readline():
-                    pass
-                text = guest.run('iperf3', '-c', guest.router, '-p', str(port),
-                                 '-t', '2', *options).stdout
-                assert 'receiver' in text, text
-            finally:
-                server.terminate()
+    for direction in ([], ['-R']):
+        with iperf_server() as port:
+            text = guest.run('iperf3', '-c', guest.router, '-p', str(port), '-t',
+                             '2', '--connect-timeout', '5000', *direction).stdout
+            assert 'receiver' in text, text
 
 
 class Transfer:
