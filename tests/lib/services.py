@@ -192,10 +192,12 @@ class HttpServer:
         self._server.socket.close()
         self._server.socket = sock
         threading.Thread(target=self._server.serve_forever,
-                         kwargs={'poll_interval': 60}, daemon=True).start()
+                         kwargs={'poll_interval': 0.1}, daemon=True).start()
 
     def close(self):
-        self._server.socket.close()
+        # In this order: a thread that polls a closed socket never sleeps.
+        self._server.shutdown()
+        self._server.server_close()
 
 
 def sha256(data):
