@@ -4,7 +4,8 @@ usage: summary.py SKIPS-EXPECTED FOLDER
 
 Each line of SKIPS-EXPECTED is "PART TEST-PATTERN REASON-PATTERN", shell
 patterns, in which PART is the run (root, user, asan). A skip that no line
-allows counts as a failure. Prints "N skipped" and "N passed, N failed".
+allows counts as a failure. A test that failed and passed in the second try
+(PART-again.xml) counts as passed, and is named. Prints "N skipped" and "N passed, N failed".
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
@@ -26,32 +27,48 @@ def read_expected(path):
     return lines
 
 
+def cases(folder, again):
+    """(part, testcase) of all files, or of those of second tries."""
+    for name in sorted(os.listdir(folder)):
+        if name.endswith('.xml') and name.endswith('-again.xml') == again:
+            for case in tree.parse(os.path.join(folder, name)).iter('testcase'):
+                yield name.split('-')[0], case
+
+
+def has_failed(case):
+    """Whether a testcase says so."""
+    return case.find('failure') is not None or case.find('error') is not None
+
+
 def main():
     """See the file's head."""
     expected = read_expected(sys.argv[1])
     passed, failed, skipped = [], [], []
-    for name in sorted(os.listdir(sys.argv[2])):
-        if not name.endswith('.xml'):
-            continue
-        part = name.split('-')[0]
-        for case in tree.parse(os.path.join(sys.argv[2], name)).iter('testcase'):
-            title = '%s: %s.%s' % (part, case.get('classname'), case.get('name'))
-            skip = case.find('skipped')
-            if case.find('failure') is not None or case.find('error') is not None:
-                failed.append(title)
-            elif skip is not None:
-                reason = skip.get('message') or skip.text or ''
-                test = '%s.%s' % (case.get('classname'), case.get('name'))
-                if any(fnmatch.fnmatch(part, line[0])
-                       and fnmatch.fnmatch(test, line[1])
-                       and fnmatch.fnmatch(reason, line[2])
-                       for line in expected):
-                    skipped.append(title)
-                else:
-                    failed.append('%s: skipped, which skips.expected does not '
-                                  'allow: %s' % (title, reason))
-            else:
+    mended = {(part, case.get('classname'), case.get('name'))
+              for part, case in cases(sys.argv[2], True)
+              if not has_failed(case) and case.find('skipped') is None}
+    for part, case in cases(sys.argv[2], False):
+        title = '%s: %s.%s' % (part, case.get('classname'), case.get('name'))
+        skip = case.find('skipped')
+        if has_failed(case):
+            if (part, case.get('classname'), case.get('name')) in mended:
+                print('FLAKY ' + title)
                 passed.append(title)
+            else:
+                failed.append(title)
+        elif skip is not None:
+            reason = skip.get('message') or skip.text or ''
+            test = '%s.%s' % (case.get('classname'), case.get('name'))
+            if any(fnmatch.fnmatch(part, line[0])
+                   and fnmatch.fnmatch(test, line[1])
+                   and fnmatch.fnmatch(reason, line[2])
+                   for line in expected):
+                skipped.append(title)
+            else:
+                failed.append('%s: skipped, which skips.expected does not '
+                              'allow: %s' % (title, reason))
+        else:
+            passed.append(title)
     for title in failed:
         print('FAILED ' + title)
     print('%d skipped' % len(skipped))
