@@ -16,6 +16,7 @@
 #include "proto/udp.h"
 
 #define NET(host) (0xc0a86b00u + (host))    /* 192.168.107.host */
+#define V4(host) ip_addr_v4(NET(host))
 #define GATEWAY4 NET(1)
 
 /** A frame that the gateway sent, with its headers parsed where it is IP. */
@@ -495,6 +496,17 @@ static inline uint32_t harness_lease(Harness *h, HarnessDhcp d)
     }
     g_assert_cmphex(reply.yiaddr, ==, addr);
     return addr;
+}
+
+static inline void harness_ns(Harness *h, unsigned n, const char *src, const char *target)
+{
+    IpAddr to = harness_ip6(target);
+    struct in6_addr group = ndp_solicited_node(&to.v6);
+    IpHeaders headers = harness_headers(h, n, harness_ip6(src),
+                                        ip_addr_v6(&group));
+    uint8_t buf[NDP_NEIGHBOUR_FRAME_LEN];
+
+    harness_send(h, n, buf, ndp_ns_build(buf, &headers, &to.v6));
 }
 
 #endif
