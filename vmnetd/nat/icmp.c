@@ -26,6 +26,7 @@ typedef struct IcmpFlow {
     LoopWatch *watch;
     NatWait wait;
     uint16_t last_seq;
+    bool is_failing;        /* could not receive: watched edge-triggered */
 } IcmpFlow;
 
 static void icmp_free(IcmpFlow *f)
@@ -85,6 +86,16 @@ static void icmp_answer(IcmpFlow *f, uint8_t *reply, size_t len,
     }
 }
 
+/* A kernel without memory is asked again when the next answer comes. */
+static void icmp_set_failing(IcmpFlow *f, bool is_failing)
+{
+    if (f->is_failing != is_failing) {
+        f->is_failing = is_failing;
+        loop_watch_set_events(f->watch,
+                              is_failing ? EPOLLIN | EPOLLET : EPOLLIN);
+    }
+}
+
 static void icmp_read(IcmpFlow *f, int64_t now_ms)
 {
     Nat *nat = f->nat;
@@ -101,6 +112,7 @@ static void icmp_read(IcmpFlow *f, int64_t now_ms)
         }
         n = recv(f->fd, reply, NAT_BIG_BYTES, MSG_DONTWAIT);
         if (n < 0) {
+            icmp_set_failing(f, errno != EAGAIN && errno != EINTR);
             return;
         }
         if (n >= ICMP_HEADER_LEN &&
@@ -197,6 +209,7 @@ static void icmp_resume(Nat *nat, void *owner, int64_t now_ms)
 {
     IcmpFlow *f = owner;
 
+    f->is_failing = false;
     loop_watch_set_events(f->watch, EPOLLIN);
     icmp_read(f, now_ms);
 }

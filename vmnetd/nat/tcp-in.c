@@ -38,10 +38,11 @@ uint32_t tcp_write(TcpFlow *f, struct msghdr *msg)
     do {
         n = sendmsg(f->fd, msg, MSG_DONTWAIT | MSG_NOSIGNAL);
     } while (n < 0 && errno == EINTR);
-    if (n < 0 && errno != EAGAIN && errno != ENOBUFS && errno != ENOMEM) {
+    if (n < 0 && errno != EAGAIN && !tcp_error_is_soft(errno)) {
         f->error = errno;
         return 0;
     }
+    f->is_starved |= n < 0 && errno != EAGAIN;
     n = MAX(n, 0);
     f->rcv_nxt += n;
     f->blocked = (size_t)n < len;

@@ -1,5 +1,5 @@
 /*
- * One TCP flow, as tcp.c, tcp-in.c and tcp-out.c see it
+ * One TCP flow, as the files tcp*.c see it
  *
  *     guest  <== frames: snd_*, rcv_* ==>  TcpFlow  <== fd ==>  outside
  *
@@ -10,6 +10,7 @@
 #ifndef VMNETD_NAT_TCP_INT_H
 #define VMNETD_NAT_TCP_INT_H
 
+#include <errno.h>
 #include "nat/nat-int.h"
 #include "nat/ring.h"
 
@@ -102,6 +103,9 @@ struct TcpFlow {
     /* Time. */
     int64_t timer_ms;       /* retransmission or window probe */
     int64_t ack_ms;         /* a delayed acknowledgement */
+    int64_t retry_ms;       /* starved: the socket is tried again */
+    uint16_t retry_wait_ms;
+    bool is_starved;        /* no memory for reading or writing the socket */
     int64_t rtt_start_ms;   /* -1: not measuring */
     uint32_t rtt_seq;
     uint32_t srtt_ms, rttvar_ms, rto_ms;
@@ -211,6 +215,27 @@ uint16_t tcp_tell_window(TcpFlow *f, bool syn, uint32_t wnd);
 /** tcp_header: ports, numbers and flags of a segment for the guest. */
 TcpHeader tcp_header(const TcpFlow *f, uint8_t flags, uint32_t seq);
 
+/* ---- tcp-queue.c ---- */
+
+/** tcp_error_is_soft: an errno that says nothing about the connection. */
+static inline bool tcp_error_is_soft(int errnum)
+{
+    return errnum == ENOMEM || errnum == ENOBUFS;
+}
+
+/** tcp_discard: forget what the guest has acknowledged. */
+void tcp_discard(TcpFlow *f);
+/** tcp_ring_trim: give back the memory of a ring without data. */
+void tcp_ring_trim(TcpFlow *f);
+/**
+ * tcp_stage: put up to @n_frames of data from sequence number @seq on into the
+ * stage, at most @max bytes.
+ *
+ * Returns: bytes; 0: nothing there, or the end, or an error (f->error), or
+ * f->is_starved.
+ */
+uint32_t tcp_stage(TcpFlow *f, uint32_t seq, uint32_t max, unsigned n_frames);
+
 /* ---- tcp-out.c ---- */
 
 /**
@@ -220,10 +245,8 @@ TcpHeader tcp_header(const TcpFlow *f, uint8_t flags, uint32_t seq);
  * Returns: false: nothing left for want of room
  */
 bool tcp_out(TcpFlow *f, int64_t now_ms);
-/** tcp_discard: forget what the guest has acknowledged. */
-void tcp_discard(TcpFlow *f);
-/** tcp_ring_trim: give back the memory of a ring without data. */
-void tcp_ring_trim(TcpFlow *f);
+/** tcp_retry: the time of a starved flow has come. */
+void tcp_retry(TcpFlow *f);
 /** tcp_retransmit: the timer ran out. False: for the last time. */
 bool tcp_retransmit(TcpFlow *f, int64_t now_ms);
 void tcp_timer_start(TcpFlow *f, int64_t now_ms);

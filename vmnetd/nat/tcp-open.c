@@ -72,7 +72,7 @@ static TcpFlow *tcp_new(Nat *nat, int fd, const IpEndpoint *guest,
     f->cwnd = G_MAXUINT32;
     f->mss = MSS_MIN;
     f->rto_ms = RTO_INITIAL_MS;
-    f->timer_ms = f->ack_ms = FLOW_NEVER;
+    f->timer_ms = f->ack_ms = f->retry_ms = FLOW_NEVER;
     f->seg_max = TCP_MSS_DEFAULT_V4;
     f->rtt_start_ms = -1;
     return f;

@@ -1,18 +1,7 @@
 /*
- * TCP segments for guests: peeked from the socket, repeated, discarded
+ * TCP segments for guests: sent, and repeated
  *
  * Theory of operation
- *
- * Sequence numbers are offsets into the socket's receive queue:
- *
- *      sock_una      snd_una         snd_nxt      snd_max     fin_seq
- *   ------+-------------+---------------+------------+-----------+---
- *         | acknowledged, | in flight   | to be sent   not sent   our
- *         | to discard    |             | again        yet        FIN
- *
- * SO_PEEK_OFF is where the next peek begins, snd_nxt - sock_una; peeking moves
- * it on and discarding moves it back by itself, so that it is set only to
- * repeat something.  With a ring (ring.h) the offsets are into the ring.
  *
  * Loss is rare here, since ports push back instead of dropping, but a guest
  * may drop, and frames may go through worse links behind it.  Three duplicate
@@ -24,179 +13,16 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "nat/tcp-int.h"
-#include <errno.h>
 #include "proto/checksum.h"
 
-#define RING_BYTES LIMIT_NAT_RING_BYTES
 #define RTO_MAX_MS 60000
 #define RETRIES_MAX 12
 #define SYN_RETRIES_MAX 5
 /* What one flow sends before others have their turn. */
 #define TURN_BYTES (1024 * 1024)
-
-/* ---- the socket's queue ---- */
-
-void tcp_discard(TcpFlow *f)
-{
-    uint32_t una = f->snd_una, n;
-    ssize_t done;
-
-    /* Neither our SYN nor our FIN is in the queue. */
-    if (tcp_seq_lt(una, f->sock_una)) {
-        return;
-    }
-    if (f->eof && tcp_seq_gt(una, f->fin_seq)) {
-        una = f->fin_seq;
-    }
-    n = una - f->sock_una;
-    if (n == 0) {
-        return;
-    }
-    if (f->peek) {
-        done = recv(f->fd, NULL, n, MSG_TRUNC | MSG_DONTWAIT);
-        n = done > 0 ? done : 0;
-        f->peek_off -= MIN(f->peek_off, n);
-    } else {
-        ring_drop(f->ring, n);
-        tcp_ring_trim(f);
-    }
-    f->sock_una += n;
-}
-
-void tcp_ring_trim(TcpFlow *f)
-{
-    if (f->ring && f->ring->len == 0) {
-        flow_charge(&f->flow, -(ssize_t)f->ring->size);
-        g_clear_pointer(&f->ring, ring_free);
-    }
-}
-
-static bool tcp_seek(TcpFlow *f, uint32_t off)
-{
-    int value = off;
-
-    if (f->peek_off == off) {
-        return true;
-    }
-    if (setsockopt(f->fd, SOL_SOCKET, SO_PEEK_OFF, &value, sizeof(value)) < 0) {
-        return false;
-    }
-    f->peek_off = off;
-    return true;
-}
-
-/* Read the socket until it or the ring has no more. */
-static void tcp_fill_ring(TcpFlow *f)
-{
-    struct iovec iov[2];
-    struct msghdr msg = { .msg_iov = iov };
-    ssize_t n;
-
-    if (!f->ring) {
-        if (!flow_charge(&f->flow, RING_BYTES)) {
-            return;
-        }
-        f->ring = ring_new(RING_BYTES);
-        if (!f->ring) {
-            flow_charge(&f->flow, -(ssize_t)RING_BYTES);
-            return;
-        }
-    }
-    while (f->readable && ring_space(f->ring) && !f->error) {
-        msg.msg_iovlen = ring_tail(f->ring, iov);
-        n = recvmsg(f->fd, &msg, MSG_DONTWAIT);
-        if (n > 0) {
-            ring_push(f->ring, n);
-        } else if (n == 0) {
-            f->eof = true;
-            f->fin_seq = f->sock_una + f->ring->len;
-            f->readable = false;
-        } else if (errno == EAGAIN) {
-            f->readable = false;
-        } else if (errno != EINTR) {
-            f->error = errno;
-        }
-    }
-}
-
-/*
- * Put up to @n_frames of data from sequence number @seq on into the stage, at
- * most @max bytes.
- *
- * Returns: bytes; 0: nothing there, or the end, or an error (f->error).
- */
-static uint32_t tcp_stage_peek(TcpFlow *f, uint32_t seq, uint32_t max,
-                               unsigned n_frames)
-{
-    NatStage *stage = &f->nat->stage;
-    struct iovec iov[FRAME_BATCH_MAX];
-    struct msghdr msg = { .msg_iov = iov };
-    uint32_t left = max;
-    unsigned i;
-    ssize_t n;
-
-    for (i = 0; i < n_frames && left; i++) {
-        iov[i].iov_base = nat_stage_slot(f->nat, i) + TCP_HEADROOM;
-        iov[i].iov_len = MIN(left, f->mss);
-        left -= iov[i].iov_len;
-    }
-    msg.msg_iovlen = i;
-    if (!tcp_seek(f, seq - f->sock_una)) {
-        f->error = errno;
-        return 0;
-    }
-    do {
-        n = recvmsg(f->fd, &msg, MSG_PEEK | MSG_DONTWAIT);
-    } while (n < 0 && errno == EINTR);
-    if (n < 0) {
-        if (errno != EAGAIN) {
-            f->error = errno;
-        }
-        f->readable = false;
-        return 0;
-    }
-    if (n == 0) {
-        f->eof = true;
-        f->fin_seq = seq;
-        f->readable = false;
-        return 0;
-    }
-    f->peek_off += n;
-    for (i = 0, left = n; left; i++) {
-        stage->frames[i].n_iov = 1;
-        stage->iov[i * NAT_STAGE_IOV] = (struct iovec){
-            iov[i].iov_base, MIN(left, f->mss)
-        };
-        left -= stage->iov[i * NAT_STAGE_IOV].iov_len;
-    }
-    return n;
-}
-
-static uint32_t tcp_stage_ring(TcpFlow *f, uint32_t seq, uint32_t max,
-                               unsigned n_frames)
-{
-    NatStage *stage = &f->nat->stage;
-    uint32_t offset, n, left;
-    unsigned i;
-
-    if (f->readable) {
-        tcp_fill_ring(f);
-    }
-    if (!f->ring) {
-        return 0;
-    }
-    offset = seq - f->sock_una;
-    n = MIN(f->ring->len - offset, MIN(max, n_frames * f->mss));
-    for (i = 0, left = n; left; i++) {
-        uint32_t len = MIN(left, f->mss);
-
-        stage->frames[i].n_iov = ring_slice(f->ring, offset, len,
-                                            &stage->iov[i * NAT_STAGE_IOV]);
-        offset += len;
-        left -= len;
-    }
-    return n;
-}
+/* A starved flow asks again, half as often each time. */
+#define STARVED_MIN_MS 10
+#define STARVED_MAX_MS 1000
 
 /* ---- segments with data ---- */
 
@@ -244,13 +70,6 @@ static void tcp_output(TcpFlow *f, uint32_t seq, uint32_t n, int64_t now_ms)
         frame_init(frame, iov, n_iov);
     }
     nat_output(nat, stage->frames, i, now_ms);
-}
-
-static uint32_t tcp_stage(TcpFlow *f, uint32_t seq, uint32_t max,
-                          unsigned n_frames)
-{
-    return f->peek ? tcp_stage_peek(f, seq, max, n_frames)
-                   : tcp_stage_ring(f, seq, max, n_frames);
 }
 
 static unsigned tcp_room(TcpFlow *f, int64_t now_ms)
@@ -399,6 +218,25 @@ static void tcp_write_held(TcpFlow *f)
     f->ack_now = f->ack_now || f->rcv_nxt != before;
 }
 
+static void tcp_retry_later(TcpFlow *f, int64_t now_ms)
+{
+    if (!f->is_starved) {
+        f->retry_wait_ms = 0;
+    } else if (f->retry_ms == FLOW_NEVER) {
+        f->retry_wait_ms = CLAMP(2 * f->retry_wait_ms, STARVED_MIN_MS,
+                                 STARVED_MAX_MS);
+        f->retry_ms = now_ms + f->retry_wait_ms;
+    }
+}
+
+void tcp_retry(TcpFlow *f)
+{
+    f->retry_ms = FLOW_NEVER;
+    f->is_starved = false;
+    f->window_now = true;
+    tcp_pend(f);
+}
+
 bool tcp_out(TcpFlow *f, int64_t now_ms)
 {
     bool done = true;
@@ -428,6 +266,7 @@ bool tcp_out(TcpFlow *f, int64_t now_ms)
     if (!done) {
         nat_wait(f->nat, &f->wait);
     }
+    tcp_retry_later(f, now_ms);
     tcp_rearm(f);
     return done;
 }

@@ -91,7 +91,8 @@ static int64_t idle_deadline(const TcpFlow *f)
 void tcp_rearm(TcpFlow *f)
 {
     flow_set_deadline(&f->flow, MIN(idle_deadline(f),
-                                    MIN(f->timer_ms, f->ack_ms)));
+                                    MIN(f->timer_ms,
+                                        MIN(f->ack_ms, f->retry_ms))));
 }
 
 void tcp_touch(TcpFlow *f, int64_t now_ms)
@@ -177,7 +178,7 @@ void tcp_time_wait(TcpFlow *f)
     tcp_ring_free(f);
     tcp_hold_clear(f);
     nat_wait_cancel(f->nat, &f->wait);
-    f->timer_ms = f->ack_ms = FLOW_NEVER;
+    f->timer_ms = f->ack_ms = f->retry_ms = FLOW_NEVER;
     tcp_set_state(f, TCP_STATE_TIME_WAIT);
 }
 
@@ -311,6 +312,9 @@ void tcp_timer(Nat *nat, Flow *flow, int64_t now_ms)
         f->ack_now = true;
         f->streak = 0;
         tcp_pend(f);
+    }
+    if (f->retry_ms <= now_ms) {
+        tcp_retry(f);
     }
     if (f->timer_ms <= now_ms) {
         if (f->state == TCP_STATE_SYN_SENT && !tcp_find_guest(f, now_ms)) {

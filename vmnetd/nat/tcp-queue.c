@@ -1,0 +1,219 @@
+/*
+ * The queue of data for a guest: peeked at, repeated, discarded
+ *
+ * Theory of operation
+ *
+ * Sequence numbers are offsets into the socket's receive queue:
+ *
+ *      sock_una      snd_una         snd_nxt      snd_max     fin_seq
+ *   ------+-------------+---------------+------------+-----------+---
+ *         | acknowledged, | in flight   | to be sent   not sent   our
+ *         | to discard    |             | again        yet        FIN
+ *
+ * SO_PEEK_OFF is where the next peek begins, snd_nxt - sock_una; peeking moves
+ * it on and discarding moves it back by itself, so that it is set only to
+ * repeat something.  With a ring (ring.h) the offsets are into the ring.
+ *
+ * A kernel without memory, or a port at its bound of rings, gives nothing now
+ * and tells nobody when it has some again: such a flow is starved, and asks
+ * again by a timer (tcp_out).
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "nat/tcp-int.h"
+#include <errno.h>
+
+#define RING_BYTES LIMIT_NAT_RING_BYTES
+
+/* What a call on the socket said that has not done its work. */
+static void tcp_note_error(TcpFlow *f, int errnum)
+{
+    if (tcp_error_is_soft(errnum)) {
+        f->is_starved = true;
+    } else if (errnum == EAGAIN) {
+        f->readable = false;
+    } else {
+        f->error = errnum;
+    }
+}
+
+/* The kernel stops at an urgent mark, so that it may take more than one call. */
+static uint32_t tcp_discard_kernel(TcpFlow *f, uint32_t n)
+{
+    uint32_t left = n;
+    ssize_t done;
+
+    do {
+        done = recv(f->fd, NULL, left, MSG_TRUNC | MSG_DONTWAIT);
+        if (done > 0) {
+            left -= done;
+            f->peek_off -= MIN(f->peek_off, done);
+        }
+    } while (left && (done > 0 || (done < 0 && errno == EINTR)));
+    if (done < 0 && errno != EAGAIN) {
+        tcp_note_error(f, errno);
+    }
+    return n - left;
+}
+
+void tcp_discard(TcpFlow *f)
+{
+    uint32_t una = f->snd_una, n;
+
+    /* Neither our SYN nor our FIN is in the queue. */
+    if (tcp_seq_lt(una, f->sock_una)) {
+        return;
+    }
+    if (f->eof && tcp_seq_gt(una, f->fin_seq)) {
+        una = f->fin_seq;
+    }
+    n = una - f->sock_una;
+    if (n == 0) {
+        return;
+    }
+    if (f->peek) {
+        n = tcp_discard_kernel(f, n);
+    } else {
+        ring_drop(f->ring, n);
+        tcp_ring_trim(f);
+    }
+    f->sock_una += n;
+}
+
+void tcp_ring_trim(TcpFlow *f)
+{
+    if (f->ring && f->ring->len == 0) {
+        flow_charge(&f->flow, -(ssize_t)f->ring->size);
+        g_clear_pointer(&f->ring, ring_free);
+    }
+}
+
+static bool tcp_seek(TcpFlow *f, uint32_t off)
+{
+    int value = off;
+
+    if (f->peek_off == off) {
+        return true;
+    }
+    if (setsockopt(f->fd, SOL_SOCKET, SO_PEEK_OFF, &value, sizeof(value)) < 0) {
+        return false;
+    }
+    f->peek_off = off;
+    return true;
+}
+
+static bool tcp_ring_make(TcpFlow *f)
+{
+    if (!flow_charge(&f->flow, RING_BYTES)) {
+        return false;
+    }
+    f->ring = ring_new(RING_BYTES);
+    if (!f->ring) {
+        flow_charge(&f->flow, -(ssize_t)RING_BYTES);
+    }
+    return f->ring != NULL;
+}
+
+/* Read the socket until it or the ring has no more. */
+static void tcp_fill_ring(TcpFlow *f)
+{
+    struct iovec iov[2];
+    struct msghdr msg = { .msg_iov = iov };
+    ssize_t n;
+
+    if (!f->ring && !tcp_ring_make(f)) {
+        f->is_starved = true;
+        return;
+    }
+    while (f->readable && ring_space(f->ring)) {
+        msg.msg_iovlen = ring_tail(f->ring, iov);
+        n = recvmsg(f->fd, &msg, MSG_DONTWAIT);
+        if (n > 0) {
+            ring_push(f->ring, n);
+        } else if (n == 0) {
+            f->eof = true;
+            f->fin_seq = f->sock_una + f->ring->len;
+            f->readable = false;
+        } else if (errno != EINTR) {
+            tcp_note_error(f, errno);
+            break;
+        }
+    }
+    tcp_ring_trim(f);
+}
+
+static uint32_t tcp_stage_peek(TcpFlow *f, uint32_t seq, uint32_t max,
+                               unsigned n_frames)
+{
+    NatStage *stage = &f->nat->stage;
+    struct iovec iov[FRAME_BATCH_MAX];
+    struct msghdr msg = { .msg_iov = iov };
+    uint32_t left = max;
+    unsigned i;
+    ssize_t n;
+
+    for (i = 0; i < n_frames && left; i++) {
+        iov[i].iov_base = nat_stage_slot(f->nat, i) + TCP_HEADROOM;
+        iov[i].iov_len = MIN(left, f->mss);
+        left -= iov[i].iov_len;
+    }
+    msg.msg_iovlen = i;
+    if (!tcp_seek(f, seq - f->sock_una)) {
+        tcp_note_error(f, errno);
+        return 0;
+    }
+    do {
+        n = recvmsg(f->fd, &msg, MSG_PEEK | MSG_DONTWAIT);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0) {
+        tcp_note_error(f, errno);
+        return 0;
+    }
+    if (n == 0) {
+        f->eof = true;
+        f->fin_seq = seq;
+        f->readable = false;
+        return 0;
+    }
+    f->peek_off += n;
+    for (i = 0, left = n; left; i++) {
+        stage->frames[i].n_iov = 1;
+        stage->iov[i * NAT_STAGE_IOV] = (struct iovec){
+            iov[i].iov_base, MIN(left, f->mss)
+        };
+        left -= stage->iov[i * NAT_STAGE_IOV].iov_len;
+    }
+    return n;
+}
+
+static uint32_t tcp_stage_ring(TcpFlow *f, uint32_t seq, uint32_t max,
+                               unsigned n_frames)
+{
+    NatStage *stage = &f->nat->stage;
+    uint32_t offset, n, left;
+    unsigned i;
+
+    if (f->readable) {
+        tcp_fill_ring(f);
+    }
+    if (!f->ring) {
+        return 0;
+    }
+    offset = seq - f->sock_una;
+    n = MIN(f->ring->len - offset, MIN(max, n_frames * f->mss));
+    for (i = 0, left = n; left; i++) {
+        uint32_t len = MIN(left, f->mss);
+
+        stage->frames[i].n_iov = ring_slice(f->ring, offset, len,
+                                            &stage->iov[i * NAT_STAGE_IOV]);
+        offset += len;
+        left -= len;
+    }
+    return n;
+}
+
+uint32_t tcp_stage(TcpFlow *f, uint32_t seq, uint32_t max, unsigned n_frames)
+{
+    return f->peek ? tcp_stage_peek(f, seq, max, n_frames)
+                   : tcp_stage_ring(f, seq, max, n_frames);
+}
