@@ -64,6 +64,8 @@
 #define LIMIT_CLIENT_FDS 16
 /* Ids and VM names: QEMU's own limit of a key is 127. */
 #define LIMIT_ID_BYTES 127
+/* A network's name: it is a directory's, and a label of DNS has 63. */
+#define LIMIT_NETWORK_NAME_BYTES 63
 #define LIMIT_CLIENT_OUTPUT_BYTES (1024 * 1024)
 /* One QMP request: its bytes, tokens and nesting (QEMU: 64 MiB, 2 Mi, 1024). */
 #define LIMIT_REQUEST_BYTES (1024 * 1024)

@@ -61,6 +61,16 @@ def struct_member(member):
     return guard(member.cond, text)
 
 
+def base_header(struct):
+    """Returns qapi_X_base(), by which a struct is read as its base."""
+    if not struct.base or struct.base.is_implicit:
+        return ''
+    base = struct.base.name
+    return (f'\nstatic inline {base} *'
+            f'qapi_{struct.name}_base(const {struct.name} *value)\n{{\n'
+            f'    return ({base} *)value;\n}}\n')
+
+
 def struct_header(struct):
     """Returns the definition of a struct or union."""
     body = ''
@@ -77,7 +87,8 @@ def struct_header(struct):
         body += '    } u;\n'
     if not body:
         body = '    char empty_struct_;     /* C has no empty ones */\n'
-    return guard(struct.cond, f'struct {struct.name} {{\n{body}}};\n') + '\n'
+    text = f'struct {struct.name} {{\n{body}}};\n'
+    return guard(struct.cond, text + base_header(struct)) + '\n'
 
 
 def free_header(entity):

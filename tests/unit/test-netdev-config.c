@@ -7,8 +7,13 @@
 
 #include "control/hostfwd.h"
 #include "control/netdev-config.h"
+#include "limits.h"
 #include "qapi/keyval.h"
 #include "qapi/qapi-visit.h"
+
+#define NAME_RULE "1 to 63 letters, digits, '.', '_', '-', the first a " \
+    "letter or digit"
+#define NAME_63 "abcdefghijklmnopqrstuvwxyz-abcdefghijklmnopqrstuvwxyz-abcdefghi"
 
 /* The options of a line as --netdev takes it. */
 static Netdev *parse(const char *line)
@@ -77,6 +82,16 @@ static void test_everything(void)
                      ==, 4);
 }
 
+/* The length that control and networks must agree on. */
+static void test_longest_name(void)
+{
+    g_autoptr(Netdev) options = parse("vmnet-host,id=n0,network=" NAME_63);
+    g_auto(NetdevConfig) config = { 0 };
+
+    g_assert_cmpuint(strlen(NAME_63), ==, LIMIT_NETWORK_NAME_BYTES);
+    g_assert_true(netdev_config_read(&config, options, NULL));
+}
+
 static void test_uuid(void)
 {
     g_autoptr(Netdev) options = parse(
@@ -110,7 +125,11 @@ static const struct {
       "netdev 'n0': 'net-uuid' names a network of its own: it cannot be given "
       "together with 'network'" },
     { "vmnet-host,id=n0,net-uuid=" UUID ",dhcp=on",
-      "netdev 'n0': there is no DHCP on a network with 'net-uuid'" },
+      "netdev 'n0': 'dhcp' cannot be had with 'net-uuid': such a network has no "
+      "gateway" },
+    { "vmnet-shared,id=n0,mtu=0", "netdev 'n0': mtu 0 is too small" },
+    { "vmnet-shared,id=n0,lease-time=0",
+      "netdev 'n0': lease-time 0 is too small" },
     { "vmnet-shared,id=n0,mtu=67",
       "netdev 'n0': mtu 67 is not in 68 to 65520" },
     { "vmnet-shared,id=n0,mtu=65521",
@@ -122,11 +141,13 @@ static const struct {
     { "vmnet-shared,id=n0,mac=01:00:5e:00:00:01",
       "netdev 'n0': mac 01:00:5e:00:00:01 is not that of one interface" },
     { "vmnet-shared,id=n0,network=../x",
-      "netdev 'n0': network '../x' is not a name: a letter or digit first, at "
-      "most 64 bytes" },
+      "netdev 'n0': network '../x' is not a name: " NAME_RULE },
     { "vmnet-shared,id=n0,network=a/b",
-      "netdev 'n0': network 'a/b' is not a name: letters, digits, '-', '.', "
-      "'_'" },
+      "netdev 'n0': network 'a/b' is not a name: " NAME_RULE },
+    { "vmnet-shared,id=n0,network=-x",
+      "netdev 'n0': network '-x' is not a name: " NAME_RULE },
+    { "vmnet-shared,id=n0,network=" NAME_63 "x",
+      "netdev 'n0': network '" NAME_63 "x' is not a name: " NAME_RULE },
     { "vmnet-shared,id=n0,nat66-prefix=fd00::/48",
       "netdev 'n0': nat66-prefix 'fd00::/48' is not 64 bits long" },
     { "vmnet-host,id=n0,ipv6-prefix=10.0.0.0",
@@ -169,6 +190,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/netdev-config/nothing-written", test_defaults);
     g_test_add_func("/netdev-config/everything-written", test_everything);
+    g_test_add_func("/netdev-config/longest-name", test_longest_name);
     g_test_add_func("/netdev-config/uuid-in-lower-case", test_uuid);
     g_test_add_func("/netdev-config/says-what-is-wrong", test_bad);
     g_test_add_func("/netdev-config/copy-is-equal", test_copy);

@@ -164,6 +164,18 @@ static void test_depth_is_bounded_by_json(void)
     g_assert_no_error(error);
 }
 
+static void test_base(void)
+{
+    g_autoptr(JsonValue) value = parse(
+        "{'default':'x','present':1,'next':{'default':'y'}}");
+    g_autoptr(Derived) obj = NULL;
+
+    qapi_decode_Derived(value, QAPI_INPUT_JSON, &obj, NULL);
+    g_assert_cmpstr(qapi_Derived_base(obj)->q_default, ==, "x");
+    g_assert_true((void *)qapi_Middle_base(qapi_Derived_base(obj->next)) ==
+                  (void *)obj->next);
+}
+
 static void test_lists(void)
 {
     g_autoptr(strList) list = NULL;
@@ -361,6 +373,7 @@ int main(int argc, char **argv)
     g_test_add_func("/qapi/decode-errors", test_decode_errors);
     g_test_add_func("/qapi/depth-is-bounded-by-json",
                     test_depth_is_bounded_by_json);
+    g_test_add_func("/qapi/read-as-base", test_base);
     g_test_add_func("/qapi/lists", test_lists);
     g_test_add_func("/qapi/enums", test_enums);
     g_test_add_func("/qapi/commands", test_commands);

@@ -12,13 +12,6 @@
 #include "qapi/qapi-visit.h"
 #include "vmnet/error.h"
 
-/* Bounds of the options, as the schema documents them. */
-#define MTU_MIN 68
-#define MTU_MAX 65520
-#define LEASE_S_MIN 20
-#define LEASE_S_MAX 604800
-#define NETWORK_NAME_BYTES 64
-
 G_GNUC_PRINTF(3, 4)
 static bool refuse(GError **error, const char *id, const char *format, ...)
 {
@@ -94,42 +87,14 @@ static bool read_prefix6(NetworkConfig *config, const char *id, const char *key,
     return true;
 }
 
-static bool read_name(NetworkConfig *config, const char *id, const char *name,
-                      GError **error)
+/* To a network 0 is "not written": it is not in any range that one checks. */
+static bool read_number(const char *id, const char *key, bool has_value,
+                        uint32_t value, uint32_t *ret_value, GError **error)
 {
-    const char *p;
-
-    if (!name) {
-        return true;
+    if (has_value && !value) {
+        return refuse(error, id, "%s 0 is too small", key);
     }
-    if (!g_ascii_isalnum(name[0]) || strlen(name) > NETWORK_NAME_BYTES) {
-        return refuse(error, id, "network '%s' is not a name: a letter or digit "
-                      "first, at most %d bytes", name, NETWORK_NAME_BYTES);
-    }
-    for (p = name; *p; p++) {
-        if (!g_ascii_isalnum(*p) && !strchr("-._", *p)) {
-            return refuse(error, id, "network '%s' is not a name: letters, "
-                          "digits, '-', '.', '_'", name);
-        }
-    }
-    config->name = name;
-    return true;
-}
-
-static bool read_numbers(NetworkConfig *config, const char *id, bool has_mtu,
-                         uint32_t mtu, bool has_lease, uint32_t lease_s,
-                         GError **error)
-{
-    if (has_mtu && (mtu < MTU_MIN || mtu > MTU_MAX)) {
-        return refuse(error, id, "mtu %u is not in %d to %d", mtu, MTU_MIN,
-                      MTU_MAX);
-    }
-    if (has_lease && (lease_s < LEASE_S_MIN || lease_s > LEASE_S_MAX)) {
-        return refuse(error, id, "lease-time %u is not in %d to %d", lease_s,
-                      LEASE_S_MIN, LEASE_S_MAX);
-    }
-    config->mtu_bytes = has_mtu ? mtu : 0;
-    config->lease_s = has_lease ? lease_s : 0;
+    *ret_value = has_value ? value : 0;
     return true;
 }
 
@@ -163,77 +128,71 @@ static bool read_forwards(NetdevConfig *config, const strList *list,
     return true;
 }
 
-static bool read_host(NetdevConfig *config, const char *id,
-                      const NetdevVmnetHostOptions *o, GError **error)
+static bool read_routed(NetdevConfig *config, const char *id,
+                        const NetdevVmnetRoutedOptions *o, GError **error)
 {
     NetworkConfig *network = &config->network;
 
-    if (o->net_uuid) {
-        if (!g_uuid_string_is_valid(o->net_uuid)) {
-            g_set_error_literal(error, QAPI_ERROR, QAPI_ERROR_GENERIC,
-                                "Invalid UUID provided in 'net-uuid'");
-            return false;
-        }
-        if (o->network) {
-            return refuse(error, id, "'net-uuid' names a network of its own: "
-                          "it cannot be given together with 'network'");
-        }
-        if (o->has_dhcp && o->dhcp) {
-            return refuse(error, id, "there is no DHCP on a network with "
-                          "'net-uuid'");
-        }
-        config->uuid = g_ascii_strdown(o->net_uuid, -1);
-        network->net_uuid = config->uuid;
-    }
     config->isolated = o->has_isolated && o->isolated;
     network->dhcp = read_switch(o->has_dhcp, o->dhcp);
     network->dns = read_switch(o->has_dns, o->dns);
     network->host_loopback = read_switch(o->has_host_loopback, o->host_loopback);
     network->match = o->has_match && o->match == VMNET_MATCH_STRICT
                      ? NETWORK_MATCH_STRICT : NETWORK_MATCH_ADOPT;
+    network->name = o->network;
     return read_range(network, id, o->start_address, o->end_address,
                       o->subnet_mask, error)
-           && read_name(network, id, o->network, error)
-           && read_prefix6(network, id, "ipv6-prefix", o->ipv6_prefix, error)
-           && read_numbers(network, id, o->has_mtu, o->mtu, o->has_lease_time,
-                           o->lease_time, error)
+           && read_number(id, "mtu", o->has_mtu, o->mtu, &network->mtu_bytes,
+                          error)
+           && read_number(id, "lease-time", o->has_lease_time, o->lease_time,
+                          &network->lease_s, error)
            && read_mac(config, id, o->mac, error)
            && read_forwards(config, o->hostfwd, error);
+}
+
+static bool read_uuid(NetdevConfig *config, const NetdevVmnetHostOptions *o,
+                      GError **error)
+{
+    if (!o->net_uuid) {
+        return true;
+    }
+    if (!g_uuid_string_is_valid(o->net_uuid)) {
+        g_set_error_literal(error, QAPI_ERROR, QAPI_ERROR_GENERIC,
+                            "Invalid UUID provided in 'net-uuid'");
+        return false;
+    }
+    config->uuid = g_ascii_strdown(o->net_uuid, -1);
+    config->network.net_uuid = config->uuid;
+    return true;
+}
+
+static bool read_host(NetdevConfig *config, const char *id,
+                      const NetdevVmnetHostOptions *o, GError **error)
+{
+    config->network.mode = NETWORK_MODE_HOST;
+    return read_uuid(config, o, error)
+           && read_routed(config, id, qapi_NetdevVmnetHostOptions_base(o),
+                          error)
+           && read_prefix6(&config->network, id, "ipv6-prefix",
+                           o->ipv6_prefix, error);
 }
 
 static bool read_shared(NetdevConfig *config, const char *id,
                         const NetdevVmnetSharedOptions *o, GError **error)
 {
-    NetworkConfig *network = &config->network;
-
-    config->isolated = o->has_isolated && o->isolated;
-    network->dhcp = read_switch(o->has_dhcp, o->dhcp);
-    network->dns = read_switch(o->has_dns, o->dns);
-    network->host_loopback = read_switch(o->has_host_loopback, o->host_loopback);
-    network->match = o->has_match && o->match == VMNET_MATCH_STRICT
-                     ? NETWORK_MATCH_STRICT : NETWORK_MATCH_ADOPT;
-    return read_range(network, id, o->start_address, o->end_address,
-                      o->subnet_mask, error)
-           && read_name(network, id, o->network, error)
-           && read_prefix6(network, id, "nat66-prefix", o->nat66_prefix, error)
-           && read_numbers(network, id, o->has_mtu, o->mtu, o->has_lease_time,
-                           o->lease_time, error)
-           && read_mac(config, id, o->mac, error)
-           && read_forwards(config, o->hostfwd, error);
+    config->network.mode = NETWORK_MODE_SHARED;
+    return read_routed(config, id, qapi_NetdevVmnetSharedOptions_base(o), error)
+           && read_prefix6(&config->network, id, "nat66-prefix",
+                           o->nat66_prefix, error);
 }
 
-bool netdev_config_read(NetdevConfig *config, const Netdev *options,
-                        GError **error)
+static bool read_mode(NetdevConfig *config, const Netdev *options,
+                      GError **error)
 {
-    config->forwards = g_array_new(FALSE, FALSE, sizeof(HostfwdRule));
-    config->network.prefix6.addr.family = AF_UNSPEC;
-
     switch (options->type) {
     case NET_CLIENT_DRIVER_VMNET_HOST:
-        config->network.mode = NETWORK_MODE_HOST;
         return read_host(config, options->id, &options->u.vmnet_host, error);
     case NET_CLIENT_DRIVER_VMNET_SHARED:
-        config->network.mode = NETWORK_MODE_SHARED;
         return read_shared(config, options->id, &options->u.vmnet_shared, error);
     case NET_CLIENT_DRIVER_VMNET_BRIDGED:
         return refuse(error, options->id,
@@ -245,6 +204,22 @@ bool netdev_config_read(NetdevConfig *config, const Netdev *options,
         break;
     }
     g_assert_not_reached(); /* the decoder knows no other type */
+}
+
+bool netdev_config_read(NetdevConfig *config, const Netdev *options,
+                        GError **error)
+{
+    config->forwards = g_array_new(FALSE, FALSE, sizeof(HostfwdRule));
+    config->network.prefix6.addr.family = AF_UNSPEC;
+
+    if (!read_mode(config, options, error)) {
+        return false;
+    }
+    if (!network_config_check(&config->network, error)) {
+        g_prefix_error(error, "netdev '%s': ", options->id);
+        return false;
+    }
+    return true;
 }
 
 void netdev_config_clear(NetdevConfig *config)

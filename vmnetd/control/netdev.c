@@ -290,8 +290,7 @@ ControlNetdev *netdev_new(Client *client, const Netdev *options, GError **error)
     ControlNetdev *netdev;
 
     if (!check_names(client, options, error)
-        || !netdev_config_read(&config, options, error)
-        || !network_config_check(&config.network, error)) {
+        || !netdev_config_read(&config, options, error)) {
         return NULL;
     }
 

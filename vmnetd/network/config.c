@@ -8,13 +8,13 @@
 
 #include <string.h>
 
+#include "limits.h"
 #include "vmnet/error.h"
 
 #define MTU_MIN 68
 #define MTU_MAX 65520
 #define LEASE_S_MIN 20
 #define LEASE_S_MAX 604800
-#define NAME_MAX_BYTES 63
 /* Gateway, one guest, network and broadcast address. */
 #define SUBNET_LEN_MAX 30
 
@@ -62,10 +62,11 @@ static bool check_name(const char *name, GError **error)
     }
     for (p = name; g_ascii_isalnum(*p) || (*p && strchr("._-", *p)); p++) {
     }
-    if (*p || p == name || p - name > NAME_MAX_BYTES || *name == '.') {
+    if (*p || !g_ascii_isalnum(*name)
+        || p - name > LIMIT_NETWORK_NAME_BYTES) {
         return refuse(error, "network '%s' is not a name: 1 to %d letters, "
-                      "digits, '.', '_', '-', no '.' first", name,
-                      NAME_MAX_BYTES);
+                      "digits, '.', '_', '-', the first a letter or digit",
+                      name, LIMIT_NETWORK_NAME_BYTES);
     }
     return true;
 }
