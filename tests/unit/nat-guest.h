@@ -39,6 +39,7 @@ typedef struct Guest {
     GMainContext *context;
     Loop *loop;
     Nat *nat;
+    FlowQuota *own_quota;
     sa_family_t family;
     MacAddr mac, gateway_mac;
     IpAddr addr;            /* its own */
@@ -185,7 +186,8 @@ typedef struct GuestPath {
     bool no_peek_off;
     bool hold_frames;
     uint32_t mtu_bytes;
-    unsigned flows_per_port, flows_max;
+    unsigned flows_per_port;
+    FlowQuota *quota;       /* shared with other guests; NULL: its own */
 } GuestPath;
 
 static inline Guest *guest_new(const GuestPath *path)
@@ -205,7 +207,6 @@ static inline Guest *guest_new(const GuestPath *path)
         .no_peek_off = path->no_peek_off,
         .hold_frames = path->hold_frames,
         .flows_per_port = path->flows_per_port,
-        .flows_max = path->flows_max,
     };
 
     g->family = path->family;
@@ -229,6 +230,10 @@ static inline Guest *guest_new(const GuestPath *path)
     config.loop = g->loop;
     config.gateway4 = guest_gateway(g, AF_INET);
     config.gateway6 = guest_gateway(g, AF_INET6);
+    if (!path->quota) {
+        g->own_quota = flow_quota_new(65536);
+    }
+    config.quota = path->quota ? path->quota : g->own_quota;
     g->nat = nat_new(&config, &ops, g);
     return g;
 }
@@ -236,6 +241,7 @@ static inline Guest *guest_new(const GuestPath *path)
 static inline void guest_free(Guest *g)
 {
     nat_free(g->nat);
+    flow_quota_free(g->own_quota);
     loop_free(g->loop);
     g_main_context_unref(g->context);
     g_queue_clear_full(&g->got, (GDestroyNotify)guest_frame_free);

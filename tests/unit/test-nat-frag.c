@@ -276,7 +276,8 @@ static void flow_end(Flow *flow)
 static void test_flow_deadlines(void)
 {
     static const uint8_t key[16];
-    FlowTable *table = flow_table_new(key, 2000, 2000);
+    FlowQuota *quota = flow_quota_new(2000);
+    FlowTable *table = flow_table_new(key, 2000, quota, NULL);
     Flow *flows[1000], *due;
     int64_t last = 0;
     unsigned i;
@@ -301,13 +302,16 @@ static void test_flow_deadlines(void)
     }
     g_assert_cmpint(flow_table_deadline(table), ==, FLOW_NEVER);
     flow_table_free(table);
+    flow_quota_free(quota);
 }
 
 static void test_flow_quota(void)
 {
     static const uint8_t key[16];
-    FlowTable *table = flow_table_new(key, 3, 5);
-    Flow *a[3], *b[2];
+    FlowQuota *quota = flow_quota_new(5);
+    FlowTable *table = flow_table_new(key, 3, quota, NULL);
+    FlowTable *other = flow_table_new(key, 3, quota, quota);
+    Flow *a[3], *b[2], *c;
     unsigned i;
 
     for (i = 0; i < 3; i++) {
@@ -331,6 +335,15 @@ static void test_flow_quota(void)
     flow_end(a[2]);
     g_assert_null(flow_table_victim(table, 2, false));
     g_assert_nonnull(flow_table_victim(table, 2, true));
+
+    /* Another network's flow counts, and has to go where it has the most. */
+    g_assert_null(flow_table_victim(other, 1, false));
+    c = flow_new(other, 200, 1, 0);
+    g_assert_cmpuint(flow_quota_used(quota), ==, 5);
+    g_assert_true(flow_table_victim(other, 1, false) == a[1]);
+    g_assert_true(flow_owner(c) == quota);
+    flow_end(c);
+    g_assert_cmpuint(flow_quota_used(quota), ==, 4);
     g_assert_true(flow_table_of_port(table, 2) == b[0]);
     for (i = 0; i < 2; i++) {
         flow_end(a[i]);
@@ -338,6 +351,8 @@ static void test_flow_quota(void)
     }
     g_assert_null(flow_table_of_port(table, 1));
     flow_table_free(table);
+    flow_table_free(other);
+    flow_quota_free(quota);
 }
 
 static void test_ring(void)

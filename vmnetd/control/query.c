@@ -216,6 +216,7 @@ static NetworkDetails *describe_network(Network *network)
     info->tcp_flows = about.nat.tcp_flows;
     info->udp_flows = about.nat.udp_flows;
     info->icmp_flows = about.nat.icmp_flows;
+    info->flows_recycled = about.nat.flows_recycled;
     info->flows_refused = about.nat.flows_refused;
     return info;
 }

@@ -4,7 +4,7 @@
  * Theory of operation
  *
  * Buckets are chains; the table doubles when there are as many flows as
- * buckets, and never shrinks (it is bounded by its maximum).
+ * buckets, and never shrinks (it is bounded by the quota).
  *
  * The heap is ordered by heap_ms, which is at most deadline_ms.  A deadline
  * that moves away leaves the heap alone; flow_table_due() sinks such a flow
@@ -26,9 +26,17 @@ struct FlowPort {
     GQueue lru[FLOW_CLASS__MAX];    /* of Flow, the oldest at the head */
 };
 
+struct FlowQuota {
+    unsigned max, n_flows;
+    GQueue tables;                  /* of FlowTable */
+};
+
 struct FlowTable {
+    FlowQuota *quota;
+    GList link;                     /* in it */
+    void *owner;
     uint8_t hash_key[16];
-    unsigned per_port, max;
+    unsigned per_port;
     Flow **buckets;
     unsigned n_buckets;             /* a power of two */
     unsigned n_flows, n_kind[FLOW_KIND__MAX];
@@ -65,13 +73,38 @@ void flow_key_init(FlowKey *key, FlowKind kind, const IpEndpoint *guest,
     }
 }
 
-FlowTable *flow_table_new(const uint8_t hash_key[16], unsigned per_port, unsigned max)
+FlowQuota *flow_quota_new(unsigned max)
+{
+    FlowQuota *quota = g_new0(FlowQuota, 1);
+
+    quota->max = max;
+    return quota;
+}
+
+void flow_quota_free(FlowQuota *quota)
+{
+    if (quota) {
+        g_assert(quota->tables.length == 0);
+        g_free(quota);
+    }
+}
+
+unsigned flow_quota_used(const FlowQuota *quota)
+{
+    return quota->n_flows;
+}
+
+FlowTable *flow_table_new(const uint8_t hash_key[16], unsigned per_port,
+                          FlowQuota *quota, void *owner)
 {
     FlowTable *table = g_new0(FlowTable, 1);
 
     memcpy(table->hash_key, hash_key, sizeof(table->hash_key));
     table->per_port = per_port;
-    table->max = max;
+    table->quota = quota;
+    table->owner = owner;
+    table->link.data = table;
+    g_queue_push_tail_link(&quota->tables, &table->link);
     table->n_buckets = FLOW_BUCKETS_MIN;
     table->buckets = g_new0(Flow *, table->n_buckets);
     table->heap = g_ptr_array_new();
@@ -85,6 +118,7 @@ void flow_table_free(FlowTable *table)
         return;
     }
     g_assert(table->n_flows == 0);
+    g_queue_unlink(&table->quota->tables, &table->link);
     g_hash_table_unref(table->ports);
     g_ptr_array_unref(table->heap);
     g_free(table->buckets);
@@ -242,18 +276,22 @@ static Flow *port_oldest(FlowPort *port)
     return link ? link->data : NULL;
 }
 
-static FlowPort *port_biggest(FlowTable *table)
+/* Of all tables. */
+static FlowPort *port_biggest(const FlowQuota *quota)
 {
     GHashTableIter iter;
     gpointer value;
     FlowPort *best = NULL;
+    GList *link;
 
-    g_hash_table_iter_init(&iter, table->ports);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        FlowPort *port = value;
+    for (link = quota->tables.head; link; link = link->next) {
+        g_hash_table_iter_init(&iter, ((FlowTable *)link->data)->ports);
+        while (g_hash_table_iter_next(&iter, NULL, &value)) {
+            FlowPort *port = value;
 
-        if (!best || port->n_flows > best->n_flows) {
-            best = port;
+            if (!best || port->n_flows > best->n_flows) {
+                best = port;
+            }
         }
     }
     return best;
@@ -266,8 +304,8 @@ Flow *flow_table_victim(FlowTable *table, uint32_t port_id, bool force)
     if (port && port->n_flows >= table->per_port) {
         return port_oldest(port);
     }
-    if (table->n_flows >= table->max || force) {
-        port = port_biggest(table);
+    if (table->quota->n_flows >= table->quota->max || force) {
+        port = port_biggest(table->quota);
         return port ? port_oldest(port) : NULL;
     }
     return NULL;
@@ -292,6 +330,7 @@ void flow_table_add(FlowTable *table, Flow *flow, uint32_t port_id, int64_t now_
     flow->next = *bucket;
     *bucket = flow;
     table->n_flows++;
+    table->quota->n_flows++;
     table->n_kind[flow->key.kind]++;
 
     flow->port = port;
@@ -318,6 +357,7 @@ void flow_table_remove(Flow *flow)
     }
     *link = flow->next;
     table->n_flows--;
+    table->quota->n_flows--;
     table->n_kind[flow->key.kind]--;
     heap_remove(table, flow);
     g_queue_unlink(&port->lru[flow->class], &flow->lru);
@@ -337,6 +377,11 @@ void flow_touch(Flow *flow, FlowClass class, int64_t now_ms)
     flow->class = class;
     flow->last_ms = now_ms;
     g_queue_push_tail_link(&flow->port->lru[class], &flow->lru);
+}
+
+void *flow_owner(const Flow *flow)
+{
+    return flow->table->owner;
 }
 
 uint32_t flow_port_id(const Flow *flow)

@@ -4,9 +4,10 @@
  *   key --siphash--> [ Flow ] --> one of its port's two lists, oldest first
  *                        \------> heap of deadlines
  *
- * A pure data structure: it neither opens nor closes anything.  The quota
- * belongs to the port (a guest that opens flows without end recycles only its
- * own), and a flow that nothing happens to costs no time: deadlines sit in a
+ * A pure data structure: it neither opens nor closes anything.  There are two
+ * quotas: the port's (a guest that opens flows without end recycles only its
+ * own), and one that all tables of a daemon share, as they share its
+ * descriptors.  A flow that nothing happens to costs no time: deadlines sit in a
  * heap, and one that moves away (the usual case, with every packet) is put
  * right only when the old one has come.
  *
@@ -51,6 +52,7 @@ typedef struct FlowKey {
     uint32_t kind;
 } FlowKey;
 
+typedef struct FlowQuota FlowQuota;
 typedef struct FlowTable FlowTable;
 typedef struct FlowPort FlowPort;
 
@@ -87,18 +89,37 @@ static inline FlowKind flow_kind(const Flow *flow)
     return (FlowKind)flow->key.kind;
 }
 
+/**
+ * flow_quota_new: at most @max flows for all tables that are made with it; they
+ * belong to one thread.
+ */
+FlowQuota *flow_quota_new(unsigned max);
+/** flow_quota_free: every table must have been freed. */
+void flow_quota_free(FlowQuota *quota);
+unsigned flow_quota_used(const FlowQuota *quota);
+
+/**
+ * flow_table_new:
+ * @per_port: flows of one port at most
+ * @quota: outlives the table
+ * @owner: see flow_owner()
+ */
 FlowTable *flow_table_new(const uint8_t hash_key[16], unsigned per_port,
-                          unsigned max);
+                          FlowQuota *quota, void *owner);
 /** flow_table_free: every flow must have been removed. */
 void flow_table_free(FlowTable *table);
+/** flow_owner: whose table @flow is in. */
+void *flow_owner(const Flow *flow);
 
 Flow *flow_table_find(FlowTable *table, const FlowKey *key);
 
 /**
  * flow_table_victim: the flow that must go before port @port_id may have
  * another one: the oldest of its own when it is at its quota, the oldest of the
- * port with the most when the table is full.
+ * port with the most, in whichever table, when the shared quota is used up.
  * @force: name one even if there is room (the process has no descriptors left)
+ *
+ * Cost: all ports of all tables are looked at, if the shared quota is used up.
  *
  * Returns: (nullable): NULL: nobody has to go
  */
@@ -133,5 +154,8 @@ unsigned flow_table_count(const FlowTable *table, FlowKind kind);
  * flow's port.  False, nothing charged: over LIMIT_NAT_BYTES_PER_PORT.
  */
 bool flow_charge(Flow *flow, ssize_t bytes);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(FlowQuota, flow_quota_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(FlowTable, flow_table_free)
 
 #endif

@@ -55,8 +55,7 @@ Nat *nat_new(const NatConfig *config, const NatOps *ops, void *opaque)
     nat->flows = flow_table_new(config->hash_key,
                                 config->flows_per_port ? config->flows_per_port
                                                        : LIMIT_FLOWS_PER_PORT,
-                                config->flows_max ? config->flows_max
-                                                  : LIMIT_FLOWS);
+                                config->quota, nat);
     nat->frags = frag_table_new();
     nat->deadline_ms = FLOW_NEVER;
     nat_out_init(nat);
@@ -88,13 +87,24 @@ void nat_close(Nat *nat, Flow *flow, int64_t now_ms)
     protos[flow_kind(flow)].close(nat, flow, now_ms);
 }
 
+/* @victim may belong to another network, which then has something to say. */
+static void recycle(Nat *nat, Flow *victim, int64_t now_ms)
+{
+    Nat *owner = flow_owner(victim);
+
+    owner->stats.flows_recycled++;
+    nat_close(owner, victim, now_ms);
+    if (owner != nat) {
+        nat_done(owner, now_ms);
+    }
+}
+
 void nat_make_room(Nat *nat, uint32_t port_id, int64_t now_ms)
 {
     Flow *victim;
 
     while ((victim = flow_table_victim(nat->flows, port_id, false))) {
-        nat->stats.flows_recycled++;
-        nat_close(nat, victim, now_ms);
+        recycle(nat, victim, now_ms);
     }
 }
 
@@ -112,8 +122,7 @@ int nat_socket(Nat *nat, sa_family_t family, int type, int proto,
         if (!victim) {
             return -1;
         }
-        nat->stats.flows_recycled++;
-        nat_close(nat, victim, now_ms);
+        recycle(nat, victim, now_ms);
         fd = socket(family, type, proto);
     }
     if (fd >= 0 && family == AF_INET6) {

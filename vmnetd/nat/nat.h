@@ -18,6 +18,7 @@
 
 #include <glib.h>
 #include "loop/loop.h"
+#include "nat/flow.h"
 #include "proto/addr.h"
 #include "proto/frame.h"
 #include "proto/ip.h"
@@ -75,10 +76,14 @@ typedef struct NatConfig {
     /* Frames given to nat_input() stay valid until nat_flush(): data of one
      * flow is then written to its socket at once. */
     bool hold_frames;
-    unsigned flows_per_port;    /* 16384 */
-    unsigned flows_max;         /* 65536 */
+    unsigned flows_per_port;    /* 0: LIMIT_FLOWS_PER_PORT */
+    FlowQuota *quota;           /* of all networks; outlives them */
 } NatConfig;
 
+/**
+ * NatStats:
+ * @flows_recycled: ended for others' sake, of this network or another one
+ */
 typedef struct NatStats {
     unsigned tcp_flows, udp_flows, icmp_flows;
     uint64_t flows_made, flows_recycled, flows_refused;

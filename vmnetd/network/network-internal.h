@@ -69,6 +69,7 @@ struct NetworkRegister {
     NetworkOps ops;
     void *opaque;
     Host *host;
+    FlowQuota *quota;       /* flows of all networks */
     StateStore *store;
     GPtrArray *networks;
     GArray *forbidden;      /* IpPrefix: subnets of all networks */

@@ -224,6 +224,7 @@ static bool make_uplink(Network *network, GError **error)
         .mtu_bytes = network->settings.mtu_bytes,
         .forbidden = reg->forbidden,
         .host = reg->host,
+        .quota = reg->quota,
         .host_loopback = network->settings.host_loopback,
         .host_only = network->mode == NETWORK_MODE_HOST,
         .dns_tcp = network->settings.dns,

@@ -6,9 +6,26 @@
 #include "network/network-internal.h"
 
 #include <string.h>
+#include <sys/resource.h>
 
 #include "limits.h"
 #include "vmnet/error.h"
+
+/* Descriptors that are not for flows: clients, exports, logs, forwards. */
+#define RESERVED_FDS 512
+
+/* A flow is a descriptor: as many as the process may have. */
+static unsigned flows_max(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 ||
+        limit.rlim_cur >= LIMIT_FLOWS + RESERVED_FDS) {
+        return LIMIT_FLOWS;
+    }
+    return limit.rlim_cur > 2 * RESERVED_FDS ? limit.rlim_cur - RESERVED_FDS :
+                                               limit.rlim_cur / 2;
+}
 
 static void on_host_changed(void *opaque)
 {
@@ -34,6 +51,7 @@ NetworkRegister *network_register_new(const NetworkRegisterConfig *config,
     reg->networks = g_ptr_array_new();
     reg->forbidden = g_array_new(FALSE, FALSE, sizeof(IpPrefix));
     reg->host = host_new(config->loop, on_host_changed, reg);
+    reg->quota = flow_quota_new(flows_max());
     reg->store = state_store_new(config->state_dir);
     return reg;
 }
@@ -47,6 +65,7 @@ void network_register_free(NetworkRegister *reg)
         network_stop(g_ptr_array_index(reg->networks, reg->networks->len - 1));
     }
     host_free(reg->host);
+    flow_quota_free(reg->quota);
     state_store_free(reg->store);
     g_ptr_array_unref(reg->networks);
     g_array_unref(reg->forbidden);

@@ -9,13 +9,6 @@
  */
 #include "uplink/uplink-internal.h"
 
-#include <sys/resource.h>
-
-#include "limits.h"
-
-/* Descriptors that are not for flows: clients, exports, logs, forwards. */
-#define RESERVED_FDS 512
-
 /* UplinkOps: from the gateway */
 
 static UplinkVerdict op_input(void *opaque, const Frame *frame,
@@ -188,19 +181,6 @@ static void dns_start(Uplink *uplink)
 
 /* Life and death */
 
-/* A flow is a descriptor: as many as the process may have. */
-static unsigned flows_max(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 ||
-        limit.rlim_cur >= LIMIT_FLOWS + RESERVED_FDS) {
-        return LIMIT_FLOWS;
-    }
-    return limit.rlim_cur > 2 * RESERVED_FDS ? limit.rlim_cur - RESERVED_FDS :
-                                               limit.rlim_cur / 2;
-}
-
 static Nat *make_nat(Uplink *uplink)
 {
     const UplinkConfig *config = &uplink->config;
@@ -213,8 +193,7 @@ static Nat *make_nat(Uplink *uplink)
         .no_peek_off = config->no_peek_off,
         /* switch_input() flushes the gateway's port before it returns. */
         .hold_frames = true,
-        .flows_per_port = LIMIT_FLOWS_PER_PORT,
-        .flows_max = flows_max(),
+        .quota = config->quota,
     };
 
     memcpy(nat_config.hash_key, config->hash_key, sizeof(config->hash_key));

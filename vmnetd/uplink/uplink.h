@@ -23,6 +23,7 @@ typedef struct Uplink Uplink;
  * @host_loopback: services bound to loopback only are reachable as the gateway
  * @host_only: forwards, and the host by the gateway's address; no other way
  *     out
+ * @quota: of flows, see NatConfig
  * @dns_tcp: serve the gateway's DNS by TCP as well
  * @no_peek_off: see NatConfig
  */
@@ -34,6 +35,7 @@ typedef struct UplinkConfig {
     uint32_t mtu_bytes;
     const GArray *forbidden;
     const Host *host;
+    FlowQuota *quota;
     bool host_loopback;
     bool host_only;
     bool dns_tcp;
