@@ -19,6 +19,9 @@
  */
 #define LIMIT_FLOOD_BURST 1024
 #define LIMIT_FLOOD_PER_SECOND 4096
+/* Segments that one frame stands for: 64 KiB in the smallest ones that Linux
+ * sends (tcp_min_snd_mss, 48, with timestamps). */
+#define LIMIT_SEGMENTS_PER_FRAME 2048
 /* Addresses remembered per port by ARP and ND. */
 #define LIMIT_NEIGHBOURS_PER_PORT 256
 /* Addresses of a network that the gateway asks for at one time. */

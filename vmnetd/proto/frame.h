@@ -17,6 +17,11 @@
 #include <sys/uio.h>
 #include <linux/virtio_net.h>
 
+/* Linux 6.2 (virtio 1.2): UDP datagrams of gso_size bytes each */
+#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
+#define VIRTIO_NET_HDR_GSO_UDP_L4 5
+#endif
+
 /** Frames that one call hands over at most (architecture, data path 4). */
 #define FRAME_BATCH_MAX 64
 
@@ -34,6 +39,9 @@
  * @n_iov: elements in @iov, at least 1
  * @len: sum of @iov's lengths, in bytes
  * @src_port: set by switch_input(): id of the port that it came from
+ * @n_sent: segments of it that its receiver has; 0 for a frame that is new.
+ *     Whoever offers a frame again that switch_input() did not take leaves it
+ *     as it is.
  */
 typedef struct Frame {
     struct virtio_net_hdr_v1 vnet;
@@ -41,6 +49,7 @@ typedef struct Frame {
     unsigned n_iov;
     uint32_t len;
     uint32_t src_port;
+    uint32_t n_sent;
 } Frame;
 
 /** frame_init: make @frame a plain frame of @iov's first @n_iov elements. */
@@ -54,6 +63,7 @@ frame_init(Frame *frame, struct iovec *iov, unsigned n_iov)
     frame->n_iov = n_iov;
     frame->len = 0;
     frame->src_port = 0;
+    frame->n_sent = 0;
     for (i = 0; i < n_iov; i++) {
         frame->len += iov[i].iov_len;
     }

@@ -1,7 +1,7 @@
 /*
  * The path of a frame: check, learn, decide, send
  *
- *   frames --> classify each --> runs of one verdict --> send / flood / drop
+ *   frames --> classify each --> runs of one verdict --> output / flood / drop
  *                                                             |
  *                                            flush each port that was sent to
  *
@@ -45,6 +45,13 @@ typedef struct Verdict {
     SwitchDrop reason;
     SwitchPort *dst;
 } Verdict;
+
+/* Consecutive frames with one verdict. */
+typedef struct Run {
+    Frame *frames;
+    const Offload *offloads;
+    unsigned n;
+} Run;
 
 /* The decision for the addresses of the frame before. */
 typedef struct Route {
@@ -138,19 +145,23 @@ static unsigned header_len(const uint8_t header[ETH_HEADER_LEN])
            ? ETH_HEADER_LEN + ETH_VLAN_LEN : ETH_HEADER_LEN;
 }
 
-static Verdict classify(SwitchPort *src, const Frame *frame, Route *last,
-                        int64_t now_ms)
+/* @ret_offload is set for every frame that is not dropped. */
+static Verdict classify(SwitchPort *src, Frame *frame, Offload *ret_offload,
+                        Route *last, int64_t now_ms)
 {
     uint8_t header[ETH_HEADER_LEN];
+    SwitchDrop reason;
 
     if (frame_peek(frame, 0, header, sizeof(header)) < sizeof(header)) {
         return drop_for(SWITCH_DROP_RUNT);
     }
-    /* No port carries offloads yet: nobody could complete such a frame. */
-    if (frame->vnet.flags || frame->vnet.gso_type) {
-        return drop_for(SWITCH_DROP_BAD_OFFLOAD);
+    if (!offload_check(frame, src->sw->config.mtu_bytes, ret_offload,
+                       &reason)) {
+        return drop_for(reason);
     }
-    if (frame->len > src->sw->config.mtu_bytes + header_len(header)) {
+    /* Of a frame that is to be cut the segments were looked at. */
+    if (ret_offload->gso_size == 0 &&
+        frame->len > src->sw->config.mtu_bytes + header_len(header)) {
         return drop_for(SWITCH_DROP_GIANT);
     }
     if (!last->is_valid || memcmp(last->addrs, header, sizeof(last->addrs))) {
@@ -165,44 +176,6 @@ static Verdict classify(SwitchPort *src, const Frame *frame, Route *last,
     return last->verdict;
 }
 
-static uint64_t bytes_of(const Frame *frames, unsigned n)
-{
-    uint64_t bytes = 0;
-
-    while (n--) {
-        bytes += frames++->len;
-    }
-    return bytes;
-}
-
-static void touch(SwitchPort *port)
-{
-    if (!port->touched && port->ops->flush) {
-        port->touched = true;
-        port->next_touched = port->sw->touched;
-        port->sw->touched = port;
-    }
-}
-
-/* Returns: how many were taken, or dropped because nobody is there. */
-static unsigned output(SwitchPort *dst, const Frame *frames, unsigned n,
-                       int64_t now_ms)
-{
-    unsigned taken;
-
-    if (!dst->connected) {
-        port_counter_add(&dst->counters.drops[SWITCH_DROP_NOT_CONNECTED], n);
-        return n;
-    }
-    taken = dst->ops->send(dst->opaque, frames, n, now_ms);
-    if (taken) {
-        port_counter_add(&dst->counters.output_frames, taken);
-        port_counter_add(&dst->counters.output_bytes, bytes_of(frames, taken));
-        touch(dst);
-    }
-    return taken;
-}
-
 /* The gateway does not: NAT has asked for room, and the rest is small. */
 static bool can_wait(const SwitchPort *src)
 {
@@ -210,10 +183,11 @@ static bool can_wait(const SwitchPort *src)
 }
 
 /* Returns: how many were dealt with; fewer than @n: @src waits for @dst. */
-static unsigned send_run(SwitchPort *src, SwitchPort *dst,
-                         const Frame *frames, unsigned n, int64_t now_ms)
+static unsigned send_run(SwitchPort *src, SwitchPort *dst, const Run *run,
+                         int64_t now_ms)
 {
-    unsigned taken = output(dst, frames, n, now_ms);
+    unsigned n = run->n;
+    unsigned taken = switch_output(dst, run->frames, run->offloads, n, now_ms);
 
     if (taken == n) {
         return n;
@@ -223,18 +197,14 @@ static unsigned send_run(SwitchPort *src, SwitchPort *dst,
         switch_port_wait(dst, src);
         return taken;
     }
-    port_counter_add(&dst->counters.drops[SWITCH_DROP_FULL], n - taken);
+    switch_output_drop_full(dst, run->frames + taken, run->offloads + taken,
+                            n - taken);
     return n;
 }
 
-/* Returns: how many of @n frames @src may flood; they are charged to it. */
-static unsigned take_flood(SwitchPort *src, unsigned n, int64_t now_ms)
+/* What @src may flood now, in thousandths of frames. */
+static void refill_flood(SwitchPort *src, int64_t now_ms)
 {
-    int64_t allowed;
-
-    if (src->flags & SWITCH_PORT_GATEWAY) {
-        return n;
-    }
     if (now_ms > src->flood_ms) {
         int64_t elapsed_ms = MIN(now_ms - src->flood_ms, 60 * 1000);
 
@@ -243,59 +213,90 @@ static unsigned take_flood(SwitchPort *src, unsigned n, int64_t now_ms)
                               LIMIT_FLOOD_BURST * INT64_C(1000));
         src->flood_ms = now_ms;
     }
-    allowed = MIN(n, src->flood_left / 1000);
-    src->flood_left -= allowed * 1000;
-    return allowed;
 }
 
-static void flood_run(SwitchPort *src, Action action, const Frame *frames,
-                      unsigned n, int64_t now_ms)
+/*
+ * Returns: how many of @run's frames @src may flood; they are charged to it,
+ * each segment of those that are to be cut.
+ */
+static unsigned take_flood(SwitchPort *src, const Run *run, int64_t now_ms)
+{
+    unsigned i;
+
+    if (src->flags & SWITCH_PORT_GATEWAY) {
+        return run->n;
+    }
+    refill_flood(src, now_ms);
+    for (i = 0; i < run->n; i++) {
+        int64_t cost = run->offloads[i].n_segments * INT64_C(1000);
+
+        if (cost > src->flood_left) {
+            break;
+        }
+        src->flood_left -= cost;
+    }
+    return i;
+}
+
+/* A receiver gets each frame from its first segment on. */
+static void flood_to(SwitchPort *dst, const Run *run, unsigned n,
+                     int64_t now_ms)
+{
+    unsigned i, taken;
+
+    for (i = 0; i < n; i++) {
+        run->frames[i].n_sent = 0;
+    }
+    taken = switch_output(dst, run->frames, run->offloads, n, now_ms);
+    switch_output_drop_full(dst, run->frames + taken, run->offloads + taken,
+                            n - taken);
+}
+
+static void flood_run(SwitchPort *src, Action action, const Run *run,
+                      int64_t now_ms)
 {
     GPtrArray *ports = src->sw->ports;
-    unsigned i, allowed = take_flood(src, n, now_ms);
+    unsigned i, allowed = take_flood(src, run, now_ms);
 
-    if (allowed < n) {
-        port_counter_add(&src->counters.drops[SWITCH_DROP_LIMIT], n - allowed);
-        n = allowed;
+    if (allowed < run->n) {
+        port_counter_add(&src->counters.drops[SWITCH_DROP_LIMIT],
+                         run->n - allowed);
     }
-    if (n == 0) {
+    if (allowed == 0) {
         return;
     }
     for (i = 0; i < ports->len; i++) {
         SwitchPort *dst = g_ptr_array_index(ports, i);
-        unsigned taken;
 
         if (dst == src || is_isolated_pair(src, dst) ||
             (action == ACTION_FLOOD_UNKNOWN &&
              (dst->flags & SWITCH_PORT_GATEWAY))) {
             continue;
         }
-        taken = output(dst, frames, n, now_ms);
-        if (taken < n) {
-            port_counter_add(&dst->counters.drops[SWITCH_DROP_FULL], n - taken);
-        }
+        flood_to(dst, run, allowed, now_ms);
     }
 }
 
+/* Returns: how many frames of @run were dealt with. */
 static unsigned deal_with_run(SwitchPort *src, const Verdict *verdict,
-                              const Frame *frames, unsigned n, int64_t now_ms)
+                              const Run *run, int64_t now_ms)
 {
-    unsigned done = n;
+    unsigned done = run->n;
 
     switch (verdict->action) {
     case ACTION_DROP:
-        port_counter_add(&src->counters.drops[verdict->reason], n);
+        port_counter_add(&src->counters.drops[verdict->reason], done);
         break;
     case ACTION_SEND:
-        done = send_run(src, verdict->dst, frames, n, now_ms);
+        done = send_run(src, verdict->dst, run, now_ms);
         break;
     case ACTION_FLOOD_GROUP:
     case ACTION_FLOOD_UNKNOWN:
-        flood_run(src, verdict->action, frames, n, now_ms);
+        flood_run(src, verdict->action, run, now_ms);
         break;
     }
     port_counter_add(&src->counters.input_frames, done);
-    port_counter_add(&src->counters.input_bytes, bytes_of(frames, done));
+    port_counter_add(&src->counters.input_bytes, switch_bytes_of(run->frames, done));
     return done;
 }
 
@@ -330,32 +331,36 @@ static void flush_touched(Switch *sw)
 unsigned switch_input(SwitchPort *src, Frame *frames, unsigned n,
                       int64_t now_ms)
 {
+    Offload offloads[FRAME_BATCH_MAX];
     Route last = { .is_valid = false };
     Verdict verdict = { 0 };
-    unsigned first = 0, i, done;
+    Run run = { frames, offloads, 0 };
+    unsigned i;
 
+    g_assert(n <= FRAME_BATCH_MAX);
     src->parked_at = NULL;
     for (i = 0; i < n; i++) {
         Verdict next;
 
         frames[i].src_port = src->fdb.id;
-        next = classify(src, &frames[i], &last, now_ms);
-        if (i > first && !verdict_equal(&verdict, &next)) {
-            done = deal_with_run(src, &verdict, &frames[first], i - first,
-                                 now_ms);
-            if (done < i - first) {
-                n = first + done;
+        next = classify(src, &frames[i], &offloads[i], &last, now_ms);
+        if (run.n > 0 && !verdict_equal(&verdict, &next)) {
+            unsigned done = deal_with_run(src, &verdict, &run, now_ms);
+
+            run.frames += done;
+            run.offloads += done;
+            run.n -= done;
+            if (run.n > 0) {
                 goto flush;
             }
-            first = i;
         }
         verdict = next;
+        run.n++;
     }
-    if (n > first) {
-        n = first + deal_with_run(src, &verdict, &frames[first], n - first,
-                                  now_ms);
+    if (run.n > 0) {
+        run.frames += deal_with_run(src, &verdict, &run, now_ms);
     }
 flush:
     flush_touched(src->sw);
-    return n;
+    return run.frames - frames;
 }

@@ -7,6 +7,7 @@
 #define VMNETD_SWITCH_SWITCH_INTERNAL_H
 
 #include "switch/fdb.h"
+#include "switch/offload.h"
 #include "switch/switch.h"
 
 /**
@@ -23,7 +24,7 @@ struct SwitchPort {
     Switch *sw;
     const PortOps *ops;
     void *opaque;
-    unsigned flags;
+    unsigned flags, offloads;
     bool connected;
     FdbPort fdb;
     PortCounters counters;
@@ -63,5 +64,20 @@ static inline SwitchPort *switch_port_of_fdb(FdbPort *fdb_port)
 
 /** switch_port_unpark: nobody waits for @dst any more, nor @dst for others. */
 void switch_port_unpark(SwitchPort *dst, int64_t now_ms);
+
+/**
+ * switch_output: send frames to @dst, with what it cannot do done for it.
+ * @offloads: of each frame, from offload_check()
+ *
+ * Returns: how many were taken, or dropped because nobody is there; of the next
+ * one its n_sent may have grown.
+ */
+unsigned switch_output(SwitchPort *dst, Frame *frames, const Offload *offloads,
+                       unsigned n, int64_t now_ms);
+/** switch_bytes_of: sum of their lengths. */
+uint64_t switch_bytes_of(const Frame *frames, unsigned n);
+/** switch_output_drop_full: count what @dst has not taken of these frames. */
+void switch_output_drop_full(SwitchPort *dst, const Frame *frames,
+                             const Offload *offloads, unsigned n);
 
 #endif

@@ -143,6 +143,17 @@ void switch_port_forget(SwitchPort *port)
     fdb_port_forget(port->sw->fdb, &port->fdb);
 }
 
+void switch_port_set_offloads(SwitchPort *port, unsigned offloads)
+{
+    /* virtio 1.1, 5.1.3.1: segments to be cut have checksums to be made. */
+    port->offloads = offloads & SWITCH_OFFLOAD_CSUM ? offloads : 0;
+}
+
+unsigned switch_port_offloads(const SwitchPort *port)
+{
+    return port->offloads;
+}
+
 void switch_port_set_isolated(SwitchPort *port, bool isolated)
 {
     if (isolated) {

@@ -17,6 +17,12 @@
  * read more, and offers it again from its resume().  The source bounds the
  * wait itself (PARK_NS_MAX): on expiry it calls switch_park_expire(), after
  * which frames to that receiver are dropped and counted until it has room.
+ * Offloads: a frame keeps its virtio_net_hdr, checked, from port to port.  Only
+ * for a receiver that has not said that it takes such frames it is segmented
+ * and its checksum completed.  A receiver may take some of the segments of a
+ * frame and then be full: the frame then counts as not taken, and its n_sent
+ * says, when it is offered again, where to go on.
+ *
  * Flooded frames never wait: a full port misses its copy.  Nor do frames of
  * the gateway: NAT looks at switch_port_room() before it reads a socket, and
  * switch_port_wait()s.
@@ -59,8 +65,9 @@ const char *switch_drop_str(SwitchDrop reason);
  *
  * The switch counts.  @input_* is all that came in, dropped or not; a drop is
  * charged to the port of its cause: SWITCH_DROP_FULL and
- * SWITCH_DROP_NOT_CONNECTED to the receiver, all others to the sender.  Of a
- * flooded frame each copy that leaves is an output, and copies that isolation
+ * SWITCH_DROP_NOT_CONNECTED to the receiver, all others to the sender.  What
+ * is segmented for a receiver is one input, and each segment is an output or a
+ * SWITCH_DROP_FULL.  Of a flooded frame each copy that leaves is an output, and copies that isolation
  * forbids are not counted.
  */
 typedef struct PortCounters {
@@ -85,7 +92,8 @@ static inline void port_counter_add(uint64_t *counter, uint64_t value)
 typedef struct PortOps {
     /*
      * Output @n frames, at most FRAME_BATCH_MAX.  Their memory is only valid
-     * during the call.  Returns how many of the first were taken; fewer than
+     * during the call.  Their virtio_net_hdr asks for nothing that
+     * switch_port_set_offloads() has not allowed; num_buffers is 0.  Returns how many of the first were taken; fewer than
      * @n means full.  Not called while switch_port_set_connected() says that
      * there is no VMM.
      */
@@ -122,6 +130,18 @@ typedef enum SwitchPortFlags {
     SWITCH_PORT_UPLINK   = 1 << 2,  /* many addresses behind it */
 } SwitchPortFlags;
 
+/**
+ * SwitchOffloads: what a port's receiver may be given, a bit each; what it does
+ * not take, the switch does for it (segment.h).
+ */
+typedef enum SwitchOffloads {
+    SWITCH_OFFLOAD_CSUM = 1 << 0,   /* TCP and UDP checksums to be completed */
+    SWITCH_OFFLOAD_TSO4 = 1 << 1,   /* TCP segments to be cut, over IPv4 */
+    SWITCH_OFFLOAD_TSO6 = 1 << 2,   /* the same over IPv6 */
+    SWITCH_OFFLOAD_ECN  = 1 << 3,   /* these with CWR */
+    SWITCH_OFFLOAD_USO  = 1 << 4,   /* UDP datagrams to be cut */
+} SwitchOffloads;
+
 typedef struct SwitchConfig {
     uint32_t mtu_bytes;          /* of IP; 14 (18 with a VLAN tag) come on top */
     MacAddr gateway_mac;         /* never accepted as a guest's source */
@@ -148,6 +168,13 @@ PortCounters *switch_port_counters(SwitchPort *port);
 SwitchPort *switch_port_by_id(Switch *sw, uint32_t id);
 /** switch_port_forget: the VMM went; forget addresses, keep port and counters. */
 void switch_port_forget(SwitchPort *port);
+/**
+ * switch_port_set_offloads: @offloads (SwitchOffloads) are what the receiver
+ * takes from the next frame on; without CSUM it takes none.
+ */
+void switch_port_set_offloads(SwitchPort *port, unsigned offloads);
+/** switch_port_offloads: as set, 0 for a new port. */
+unsigned switch_port_offloads(const SwitchPort *port);
 /** switch_port_set_isolated: change SWITCH_PORT_ISOLATED from the next frame on. */
 void switch_port_set_isolated(SwitchPort *port, bool isolated);
 /**
@@ -159,9 +186,10 @@ void switch_port_set_connected(SwitchPort *port, bool connected,
                                int64_t now_ms);
 
 /**
- * switch_input: frames that came in by @src.
+ * switch_input: frames that came in by @src, at most FRAME_BATCH_MAX.
  *
- * Sets each frame's src_port.  Returns: how many of the first were dealt with
+ * Sets each frame's src_port, and makes its virtio_net_hdr say what was checked
+ * and no more.  Returns: how many of the first were dealt with
  * (sent, flooded or dropped and counted); fewer than @n: see back-pressure
  * above.  Flushes the ports that it sent to before it returns.
  */
