@@ -5,15 +5,22 @@
  *
  * Connecting is a race with daemons that start and daemons that leave:
  *
- *   connect ----ok----> greeting ----> negotiate ----> client
- *      |                   | end of file: it left, or could not start
- *      | nobody listens    v
- *      |            once more, three times
- *      v
- *   take the lock; connect again (another starter was faster);
- *   whoever holds the state directory has another socket: connect there;
- *   remove a socket that refuses; bind, listen; start vmnetd with it;
- *   close the listening socket; connect; give the lock back
+ *   LOOK ----------ok----------> GREETING ----> client
+ *    | nobody listens        ^     | end of file: it left, or could not start
+ *    v                       |     v
+ *   LOCK                     |   LOOK once more, three times
+ *    | taken                 |
+ *    v                       |
+ *   LOOK_LOCKED -----ok------+   another starter was faster, or whoever holds
+ *    | nobody listens        |   the state directory has another socket
+ *    v                       |
+ *   LAUNCH: remove a socket that refuses; bind, listen; start vmnetd with it
+ *    | executed              |
+ *    v                       |
+ *   CONNECT -----------------+   the lock is given back
+ *
+ * No step waits: one that cannot go on says when to try again, or watches a
+ * descriptor.
  *
  * The listening socket exists before the daemon does: the connection waits in
  * its backlog, and no one polls for a file to appear.  Since the daemon is the
@@ -24,19 +31,140 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include <errno.h>
+#include <poll.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "libvmnet/client-private.h"
-#include "libvmnet/deadline.h"
+#include "libvmnet/client-int.h"
 #include "libvmnet/launch.h"
 #include "libvmnet/paths.h"
-#include "vmnet/error.h"
 
-#define CONNECT_TIMEOUT_MS 15000
 #define CONNECT_ATTEMPTS 3
-#define BACKLOG_POLL_MS 10
+/* Until the lock, or a place in the backlog, is tried for again. */
+#define RETRY_MS 10
+
+typedef enum Step {
+    STEP_LOOK,
+    STEP_LOCK,
+    STEP_LOOK_LOCKED,
+    STEP_LAUNCH,
+    STEP_CONNECT,
+    STEP_GREETING,
+} Step;
+
+/**
+ * Connector:
+ * @wake_us: when to run again; G_MAXINT64: when a descriptor says so
+ * @lock_fd: the starter's lock, -1: not held
+ * @listen_fd, @status_fd: while vmnetd is executed
+ * @obstacle: (nullable): what was waited for last
+ */
+struct Connector {
+    VmnetConnectFlags flags;
+    Step step;
+    int64_t deadline_us, wake_us;
+    unsigned attempt, greet_state;
+    int lock_fd, listen_fd, status_fd;
+    VmnetLaunch launch;
+    GError *obstacle;
+};
+
+static void close_fd(int *fd)
+{
+    if (*fd >= 0) {
+        close(*fd);
+        *fd = -1;
+    }
+}
+
+bool connector_start(VmnetClient *client, VmnetConnectFlags flags,
+                     int64_t deadline_us, GError **error)
+{
+    Connector *connector;
+
+    client->path = vmnet_paths_socket(error);
+    if (!client->path) {
+        return false;
+    }
+    connector = g_new0(Connector, 1);
+    connector->flags = flags;
+    connector->deadline_us = deadline_us;
+    connector->lock_fd = connector->listen_fd = connector->status_fd = -1;
+    client->connector = connector;
+    return true;
+}
+
+void connector_free(VmnetClient *client)
+{
+    Connector *connector = g_steal_pointer(&client->connector);
+
+    if (!connector) {
+        return;
+    }
+    close_fd(&connector->lock_fd);
+    close_fd(&connector->listen_fd);
+    close_fd(&connector->status_fd);
+    vmnet_launch_clear(&connector->launch);
+    g_clear_error(&connector->obstacle);
+    g_free(connector);
+}
+
+int64_t connector_deadline(const Connector *connector)
+{
+    return MIN(connector->wake_us, connector->deadline_us);
+}
+
+/* Outcomes of a step: whether to go on with the next one at once. */
+
+static bool go_to(Connector *connector, Step step)
+{
+    connector->step = step;
+    g_clear_error(&connector->obstacle);
+    return true;
+}
+
+static bool fail(VmnetClient *client, GError *error)
+{
+    client_lose(client, error);
+    return false;
+}
+
+static bool try_again(Connector *connector, GError *obstacle)
+{
+    g_clear_error(&connector->obstacle);
+    connector->obstacle = obstacle;
+    connector->wake_us = deadline_in_ms(RETRY_MS);
+    return false;
+}
+
+/* What the daemon that we started said of that, else @cause. */
+static bool fail_to_start(VmnetClient *client, GError *cause)
+{
+    const VmnetLaunch *launch = &client->connector->launch;
+    g_autofree char *first = vmnet_launch_first_error(launch);
+
+    if (first) {
+        g_error_free(cause);
+        cause = g_error_new(VMNET_ERROR, VMNET_SETUP_INCOMPLETE,
+                            "vmnetd did not start: %s (see '%s')", first,
+                            launch->log_path);
+    }
+    return fail(client, cause);
+}
+
+static bool greet(VmnetClient *client, int fd)
+{
+    Connector *connector = client->connector;
+
+    close_fd(&connector->lock_fd);
+    connector->greet_state = 0;
+    client_io_attach(client, fd);
+    return go_to(connector, STEP_GREETING);
+}
+
+/* Looking */
 
 /* The listener's credentials: those of whoever bound the socket. */
 static bool peer_check(int fd, const char *path, GError **error)
@@ -60,36 +188,104 @@ static bool peer_check(int fd, const char *path, GError **error)
     return true;
 }
 
-/* -1 with errno; a full backlog is waited for. */
-static int connect_existing(const char *path, int64_t deadline_us,
-                            GError **error)
+/* -1 with errno: EAGAIN if the backlog is full */
+static int connect_once(const char *path, GError **error)
 {
-    for (;;) {
-        g_autoptr(GError) err = NULL;
-        int fd = vmnet_unix_connect(path, SOCK_STREAM, &err);
+    int fd = vmnet_unix_connect(path, SOCK_STREAM, error);
 
-        if (fd >= 0) {
-            if (!peer_check(fd, path, error)) {
-                close(fd);
-                errno = EACCES;
-                return -1;
-            }
-            return fd;
-        }
-        if (errno != EAGAIN || !deadline_left_ms(deadline_us)) {
-            int errnum = errno;
-
-            g_propagate_error(error, g_steal_pointer(&err));
-            errno = errnum;
-            return -1;
-        }
-        g_usleep(BACKLOG_POLL_MS * 1000);
+    if (fd >= 0 && !peer_check(fd, path, error)) {
+        close(fd);
+        errno = EACCES;
+        return -1;
     }
+    return fd;
 }
 
 static bool nobody_listens(int errnum)
 {
     return errnum == ENOENT || errnum == ECONNREFUSED;
+}
+
+/* Connect to the daemon that has our state directory, if there is one. */
+static int connect_holder(void)
+{
+    g_autofree char *dir = vmnet_paths_state_dir(false, NULL);
+    g_autofree char *path = dir ? vmnet_paths_state_holder(dir) : NULL;
+
+    errno = ENOENT;
+    return path ? connect_once(path, NULL) : -1;
+}
+
+/* Did a daemon die and leave netdevs that may have virtual machines? */
+static bool has_left_record(const char *socket_path)
+{
+    g_autofree char *dir = vmnet_paths_runtime_dir(false, NULL);
+    g_autofree char *record = dir ? vmnet_paths_record_file(dir, socket_path)
+                                  : NULL;
+
+    return record && access(record, F_OK) == 0;
+}
+
+static bool may_start(const VmnetClient *client)
+{
+    VmnetConnectFlags flags = client->connector->flags;
+
+    return flags == VMNET_CONNECT_START ||
+           (flags == VMNET_CONNECT_RECOVER && has_left_record(client->path));
+}
+
+/*
+ * Under the lock it is asked again whether a daemon may be started: one that
+ * was leaving in good order still had its record.
+ */
+static bool step_look(VmnetClient *client)
+{
+    Connector *connector = client->connector;
+    bool locked = connector->step == STEP_LOOK_LOCKED;
+    GError *err = NULL;
+    int fd = connect_once(client->path, &err);
+
+    if (fd >= 0) {
+        return greet(client, fd);
+    }
+    if (errno == EAGAIN) {
+        return try_again(connector, err);
+    }
+    if (!nobody_listens(errno)) {
+        return fail(client, err);
+    }
+    g_clear_error(&err);
+    if (!locked && may_start(client)) {
+        return go_to(connector, STEP_LOCK);
+    }
+    fd = connect_holder();
+    if (fd >= 0) {
+        return greet(client, fd);
+    }
+    err = g_error_new(VMNET_ERROR, VMNET_SETUP_INCOMPLETE,
+                      "no vmnetd runs (nobody listens on '%s')", client->path);
+    if (errno == EAGAIN) {
+        return try_again(connector, err);
+    }
+    if (!may_start(client)) {
+        return fail(client, err);
+    }
+    g_error_free(err);
+    return go_to(connector, STEP_LAUNCH);
+}
+
+/* Starting */
+
+static bool step_lock(VmnetClient *client)
+{
+    Connector *connector = client->connector;
+    GError *err = NULL;
+
+    connector->lock_fd = vmnet_paths_lock(0, &err);
+    if (connector->lock_fd >= 0) {
+        return go_to(connector, STEP_LOOK_LOCKED);
+    }
+    return errno == EAGAIN ? try_again(connector, err) : fail(client, err);
 }
 
 static bool remove_dead_socket(const char *path, GError **error)
@@ -113,157 +309,159 @@ static bool remove_dead_socket(const char *path, GError **error)
     return true;
 }
 
-/* Connect to the daemon that has our state directory, if there is one. */
-static int connect_holder(int64_t deadline_us)
+static bool launch(VmnetClient *client, GError **error)
 {
-    g_autofree char *dir = vmnet_paths_state_dir(false, NULL);
-    g_autofree char *path = dir ? vmnet_paths_state_holder(dir) : NULL;
+    Connector *connector = client->connector;
+    struct epoll_event event = { .events = EPOLLIN };
 
-    return path ? connect_existing(path, deadline_us, NULL) : -1;
-}
-
-/* Did a daemon die and leave netdevs that may have virtual machines? */
-static bool has_left_record(const char *socket_path)
-{
-    g_autofree char *dir = vmnet_paths_runtime_dir(false, NULL);
-    g_autofree char *record = dir ? vmnet_paths_record_file(dir, socket_path)
-                                  : NULL;
-
-    return record && access(record, F_OK) == 0;
-}
-
-static bool may_start(VmnetConnectFlags flags, const char *path)
-{
-    return flags == VMNET_CONNECT_START ||
-           (flags == VMNET_CONNECT_RECOVER && has_left_record(path));
-}
-
-static int connect_holder_only(const char *path, int64_t deadline_us,
-                               GError **error)
-{
-    int fd = connect_holder(deadline_us);
-
-    if (fd < 0) {
-        g_set_error(error, VMNET_ERROR, VMNET_SETUP_INCOMPLETE,
-                    "no vmnetd runs (nobody listens on '%s')", path);
+    if (!remove_dead_socket(client->path, error)) {
+        return false;
     }
-    return fd;
+    connector->listen_fd = vmnet_unix_listen(client->path, SOCK_STREAM, error);
+    if (connector->listen_fd < 0) {
+        return false;
+    }
+    connector->status_fd = vmnet_launch_begin(&connector->launch,
+                                              connector->listen_fd,
+                                              client->path,
+                                              connector->attempt == 0, error);
+    if (connector->status_fd < 0) {
+        unlink(client->path);
+        return false;
+    }
+    if (epoll_ctl(client->epoll_fd, EPOLL_CTL_ADD, connector->status_fd,
+                  &event) < 0) {
+        g_set_error(error, VMNET_ERROR, vmnet_status_from_errno(errno),
+                    "cannot watch a descriptor: %s", g_strerror(errno));
+        return false;
+    }
+    return true;
 }
 
-/* The lock is held. */
-static int start_and_connect(const char *path, VmnetLaunch *launch,
-                             bool own_cgroup, int64_t deadline_us,
-                             GError **error)
+static bool is_readable(int fd)
 {
-    int listen_fd;
-    bool started;
+    struct pollfd pfd = { .fd = fd, .events = POLLIN };
 
-    if (!remove_dead_socket(path, error)) {
-        return -1;
-    }
-    listen_fd = vmnet_unix_listen(path, SOCK_STREAM, error);
-    if (listen_fd < 0) {
-        return -1;
-    }
-    started = vmnet_launch(launch, listen_fd, path, own_cgroup, error);
-    close(listen_fd);
-    if (!started) {
-        unlink(path);
-        return -1;
-    }
-    return connect_existing(path, deadline_us, error);
+    return poll(&pfd, 1, 0) > 0;
 }
 
-static int connect_or_start(const char *path, VmnetConnectFlags flags,
-                            VmnetLaunch *launch, bool own_cgroup,
-                            int64_t deadline_us, GError **error)
+static bool step_launch(VmnetClient *client)
 {
-    g_autoptr(GError) err = NULL;
-    int fd = connect_existing(path, deadline_us, &err);
-    int lock;
+    Connector *connector = client->connector;
+    GError *err = NULL;
+    int status_fd;
+
+    if (connector->status_fd < 0 && !launch(client, &err)) {
+        return fail(client, err);
+    }
+    if (!is_readable(connector->status_fd)) {
+        connector->wake_us = G_MAXINT64;
+        return false;
+    }
+    close_fd(&connector->listen_fd);
+    epoll_ctl(client->epoll_fd, EPOLL_CTL_DEL, connector->status_fd, NULL);
+    status_fd = connector->status_fd;
+    connector->status_fd = -1;
+    if (!vmnet_launch_end(&connector->launch, status_fd, &err)) {
+        unlink(client->path);
+        return fail(client, err);
+    }
+    return go_to(connector, STEP_CONNECT);
+}
+
+static bool step_connect(VmnetClient *client)
+{
+    GError *err = NULL;
+    int fd = connect_once(client->path, &err);
 
     if (fd >= 0) {
-        return fd;
+        return greet(client, fd);
     }
-    if (!nobody_listens(errno)) {
-        g_propagate_error(error, g_steal_pointer(&err));
-        return -1;
-    }
-    if (!may_start(flags, path)) {
-        return connect_holder_only(path, deadline_us, error);
-    }
-
-    lock = vmnet_paths_lock(deadline_left_ms(deadline_us), error);
-    if (lock < 0) {
-        return -1;
-    }
-    g_clear_error(&err);
-    fd = connect_existing(path, deadline_us, &err);
-    if (fd < 0 && !nobody_listens(errno)) {
-        g_propagate_error(error, g_steal_pointer(&err));
-    } else if (fd < 0 && !may_start(flags, path)) {
-        /* It still had its record while it was leaving in good order. */
-        fd = connect_holder_only(path, deadline_us, error);
-    } else if (fd < 0) {
-        fd = connect_holder(deadline_us);
-        if (fd < 0) {
-            fd = start_and_connect(path, launch, own_cgroup, deadline_us,
-                                   error);
-        }
-    }
-    close(lock);
-    return fd;
+    return errno == EAGAIN ? try_again(client->connector, err)
+                           : fail(client, err);
 }
 
-/*
- * No greeting came: what the daemon that we started said of that, else @cause.
- */
-static void set_start_error(GError **error, const VmnetLaunch *launch,
-                            GError *cause)
-{
-    g_autofree char *first = vmnet_launch_first_error(launch);
+/* Greeting */
 
-    if (first) {
-        g_set_error(error, VMNET_ERROR, VMNET_SETUP_INCOMPLETE,
-                    "vmnetd did not start: %s (see '%s')", first,
-                    launch->log_path);
-        g_error_free(cause);
-    } else {
-        g_propagate_error(error, cause);
+static bool connection_ended(VmnetClient *client, GError *error)
+{
+    Connector *connector = client->connector;
+    bool is_foreign = client->stream_error;
+
+    client_io_detach(client);
+    if (is_foreign) {
+        return fail(client, error);
     }
+    if (++connector->attempt == CONNECT_ATTEMPTS) {
+        return fail_to_start(client, error);
+    }
+    g_error_free(error);
+    return go_to(connector, STEP_LOOK);
 }
 
-VmnetClient *vmnet_client_connect(VmnetConnectFlags flags, GError **error)
+static bool step_greeting(VmnetClient *client)
 {
-    int64_t deadline_us = deadline_in_ms(CONNECT_TIMEOUT_MS);
-    g_autofree char *path = vmnet_paths_socket(error);
-    VmnetLaunch launch = { 0 };
-    VmnetClient *client = NULL;
+    Connector *connector = client->connector;
+    GreetResult result = GREET_GOES_ON;
+    JsonValue *message;
     GError *err = NULL;
-    unsigned attempt;
-    bool again = path != NULL;
 
-    for (attempt = 0; again && attempt < CONNECT_ATTEMPTS; attempt++) {
-        int fd;
+    client_io_receive(client);
+    while (result == GREET_GOES_ON &&
+           (message = g_queue_pop_head(&client->messages))) {
+        result = greet_message(client, message, &connector->greet_state, &err);
+        json_unref(message);
+    }
+    switch (result) {
+    case GREET_DONE:
+        client_set_connected(client);
+        return false;
+    case GREET_FAILED:
+        return fail(client, err);
+    case GREET_GOES_ON:
+        break;
+    }
+    err = client_io_error(client);
+    if (err) {
+        return connection_ended(client, err);
+    }
+    client_io_send(client);
+    connector->wake_us = G_MAXINT64;
+    return false;
+}
 
-        g_clear_error(&err);
-        fd = connect_or_start(path, flags, &launch, attempt == 0, deadline_us,
-                              &err);
-        if (fd < 0) {
-            break;
-        }
-        client = vmnet_client_new(fd, path);
-        if (vmnet_client_greet(client, deadline_us, &err)) {
-            break;
-        }
-        again = vmnet_client_is_lost(client);
-        g_clear_pointer(&client, vmnet_client_free);
+static bool run_step(VmnetClient *client)
+{
+    switch (client->connector->step) {
+    case STEP_LOOK:
+    case STEP_LOOK_LOCKED:
+        return step_look(client);
+    case STEP_LOCK:
+        return step_lock(client);
+    case STEP_LAUNCH:
+        return step_launch(client);
+    case STEP_CONNECT:
+        return step_connect(client);
+    case STEP_GREETING:
+        return step_greeting(client);
     }
-    if (err && (again || !deadline_left_ms(deadline_us))) {
-        set_start_error(error, &launch, err);
-    } else if (err) {
-        g_propagate_error(error, err);
+    g_assert_not_reached();
+}
+
+void connector_run(VmnetClient *client)
+{
+    Connector *connector = client->connector;
+    GError *err;
+
+    while (run_step(client)) {
+        continue;
     }
-    vmnet_launch_clear(&launch);
-    return client;
+    if (client->connector && !deadline_left_ms(connector->deadline_us)) {
+        err = g_steal_pointer(&connector->obstacle);
+        if (!err) {
+            err = g_error_new(VMNET_ERROR, VMNET_SETUP_INCOMPLETE,
+                              "vmnetd at '%s' does not answer", client->path);
+        }
+        fail_to_start(client, err);
+    }
 }

@@ -6,7 +6,7 @@
  *   caller -- fork --> A: setsid -- fork --> B: execve vmnetd
  *     |  waits for A, which ends at once: nobody's child is left behind, and
  *     |  a VMM that is executed in the caller's place finds no child of ours
- *     `- reads a CLOEXEC pipe: end of file means that B was executed, four
+ *     `- polls a CLOEXEC pipe: end of file means that B was executed, four
  *        bytes are the errno of what failed
  *
  * B takes nothing from the caller but the listening socket: all descriptors
@@ -336,23 +336,24 @@ static void G_GNUC_NORETURN child_fork_again(const Child *child)
     _exit(0);
 }
 
-/* Back in the caller: the errno of what failed, 0 if vmnetd is executed. */
-static int wait_for_exec(pid_t pid, int status_fd)
+/* Back in the caller. A ends as soon as it has made B. */
+static void reap(pid_t pid)
 {
-    int errnum = 0;
-    ssize_t n;
-
     while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
         continue;
     }
-    do {
-        n = read(status_fd, &errnum, sizeof(errnum));
-    } while (n < 0 && errno == EINTR);
-    return n == sizeof(errnum) ? errnum : 0;
 }
 
-bool vmnet_launch(VmnetLaunch *launch, int listen_fd, const char *socket_path,
-                  bool own_cgroup, GError **error)
+static bool launch_failed(const char *program, int errnum, GError **error)
+{
+    g_set_error(error, VMNET_ERROR, VMNET_SETUP_INCOMPLETE,
+                "cannot start '%s': %s", program, g_strerror(errnum));
+    return false;
+}
+
+int vmnet_launch_begin(VmnetLaunch *launch, int listen_fd,
+                       const char *socket_path, bool own_cgroup,
+                       GError **error)
 {
     g_autofree char *program = vmnet_launch_find_daemon(error);
     Child child = { .listen_fd = listen_fd, .null_fd = -1, .log_fd = -1,
@@ -362,7 +363,7 @@ bool vmnet_launch(VmnetLaunch *launch, int listen_fd, const char *socket_path,
     pid_t pid;
 
     if (!program) {
-        return false;
+        return -1;
     }
     child.log_fd = open_log(launch);
     child.null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -377,19 +378,32 @@ bool vmnet_launch(VmnetLaunch *launch, int listen_fd, const char *socket_path,
             child_fork_again(&child);
         }
         errnum = pid < 0 ? errno : 0;
-        close_fd(&child.status_fd);
         if (pid > 0) {
-            errnum = wait_for_exec(pid, status[0]);
+            reap(pid);
         }
     }
-    close_fd(&status[0]);
     child_clear(&child);
     if (errnum) {
-        g_set_error(error, VMNET_ERROR, VMNET_SETUP_INCOMPLETE,
-                    "cannot start '%s': %s", program, g_strerror(errnum));
-        return false;
+        close_fd(&status[0]);
+        launch_failed(program, errnum, error);
+        return -1;
     }
-    return true;
+    g_free(launch->program);
+    launch->program = g_steal_pointer(&program);
+    return status[0];
+}
+
+bool vmnet_launch_end(VmnetLaunch *launch, int status_fd, GError **error)
+{
+    int errnum = 0;
+    ssize_t n;
+
+    do {
+        n = read(status_fd, &errnum, sizeof(errnum));
+    } while (n < 0 && errno == EINTR);
+    close(status_fd);
+    return n == sizeof(errnum) ? launch_failed(launch->program, errnum, error)
+                               : true;
 }
 
 char *vmnet_launch_first_error(const VmnetLaunch *launch)
@@ -434,5 +448,6 @@ char *vmnet_launch_first_error(const VmnetLaunch *launch)
 void vmnet_launch_clear(VmnetLaunch *launch)
 {
     g_clear_pointer(&launch->log_path, g_free);
+    g_clear_pointer(&launch->program, g_free);
     launch->log_offset = 0;
 }

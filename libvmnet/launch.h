@@ -15,6 +15,7 @@
 typedef struct VmnetLaunch {
     char *log_path;     /* NULL: it has none */
     int64_t log_offset; /* where its own lines begin */
+    char *program;      /* for messages */
 } VmnetLaunch;
 
 /**
@@ -27,16 +28,25 @@ typedef struct VmnetLaunch {
 char *vmnet_launch_find_daemon(GError **error);
 
 /**
- * vmnet_launch: execute the daemon, as a process that is not our child.
+ * vmnet_launch_begin: execute the daemon, as a process that is not our child.
  * @listen_fd: its socket; the caller closes its own copy
  * @socket_path: where that is bound
  * @own_cgroup: by way of `systemd-run --user` where a user manager is there
  *
+ * Returns: a descriptor that is readable when it is executed or could not be:
+ * for vmnet_launch_end(); -1 with @error
+ */
+int vmnet_launch_begin(VmnetLaunch *launch, int listen_fd,
+                       const char *socket_path, bool own_cgroup,
+                       GError **error);
+
+/**
+ * vmnet_launch_end: @status_fd (transfer full) is readable.
+ *
  * Returns: false with @error if it could not be executed.  What goes wrong
  * later is seen as the end of the connection: vmnet_launch_first_error().
  */
-bool vmnet_launch(VmnetLaunch *launch, int listen_fd, const char *socket_path,
-                  bool own_cgroup, GError **error);
+bool vmnet_launch_end(VmnetLaunch *launch, int status_fd, GError **error);
 
 /**
  * vmnet_launch_first_error: the first error that the daemon logged, without

@@ -222,7 +222,7 @@ static bool send_line(Ctl *ctl, char *line, GError **error)
         fprintf(stderr, "vmnetctl: %s\n", mistake->message);
         return true;
     }
-    return vmnet_client_send(ctl->client, request, -1, error);
+    return vmnet_client_send(ctl->client, request, error);
 }
 
 /* Print what arrives until @n_answers have come, or for ever if negative.

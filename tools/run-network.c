@@ -73,13 +73,14 @@ static void undo(Run *run)
 
     for (i = 0; i < run->interfaces->len; i++) {
         vmnet_interface_stop(g_ptr_array_index(run->interfaces, i),
-                             run->client, NULL);
+                             VMNET_COMMAND_TIMEOUT_MS, NULL);
     }
 }
 
 static bool connect_daemon(Run *run, GError **error)
 {
-    run->client = vmnet_client_connect(VMNET_CONNECT_START, error);
+    run->client = vmnet_client_connect(VMNET_CONNECT_START,
+                                       VMNET_CONNECT_TIMEOUT_MS, error);
     if (!run->client) {
         return false;
     }
@@ -107,7 +108,8 @@ static VmnetInterface *make_interface(Run *run, const char *id,
         json_dict_set_string(netdev, "lifetime", "export");
     }
     interface = vmnet_interface_start_json(run->client, json_ref(netdev), port,
-                                           by_path, error);
+                                           by_path ? VMNET_INTERFACE_BY_PATH : 0,
+                                           error);
     if (!interface) {
         name_netdev(error, id);
         return NULL;
@@ -191,6 +193,7 @@ int run_with_fd(Run *run)
     g_autoptr(GError) error = NULL;
     g_autoptr(JsonValue) netdev = NULL;
     VmnetInterface *interface = NULL;
+    int fd;
 
     netdev = parse_network(run->network, &error);
     if (netdev && run->dry_run) {
@@ -209,8 +212,10 @@ int run_with_fd(Run *run)
     }
     /* The connection may sit where the socket is to be.  From here on the
      * netdev lives as long as the socket. */
-    g_clear_pointer(&run->client, vmnet_client_free);
-    if (!place_fd(vmnet_interface_steal_fd(interface), run->fd, &error)) {
+    fd = vmnet_interface_steal_fd(interface);
+    g_ptr_array_set_size(run->interfaces, 0);
+    g_clear_pointer(&run->client, vmnet_client_unref);
+    if (!place_fd(fd, run->fd, &error)) {
         run_complain("%s", error->message);
         return EXIT_OWN_FAILURE;
     }

@@ -218,10 +218,10 @@ int main(int argc, char **argv)
         return status;
     }
     run.interfaces = g_ptr_array_new_with_free_func(
-        (GDestroyNotify)vmnet_interface_free);
+        (GDestroyNotify)vmnet_interface_unref);
     status = run.network ? run_with_fd(&run) : run_with_args(&run);
     g_ptr_array_unref(run.interfaces);
-    vmnet_client_free(run.client);
+    vmnet_client_unref(run.client);
     g_free(run.program);
     return status;
 }

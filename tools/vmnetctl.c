@@ -163,7 +163,9 @@ static int run_command(Ctl *ctl, const CtlCommand *command, int argc,
         complain(text);
         return EXIT_FAILURE;
     }
-    ctl->client = vmnet_client_connect(VMNET_CONNECT_RECOVER, &ctl->no_daemon);
+    ctl->client = vmnet_client_connect(VMNET_CONNECT_RECOVER,
+                                       VMNET_CONNECT_TIMEOUT_MS,
+                                       &ctl->no_daemon);
     if (!ctl->client && !command->without_daemon) {
         complain(ctl->no_daemon->message);
         return EXIT_FAILURE;
@@ -270,7 +272,7 @@ int main(int argc, char **argv)
     }
     words = command->subname ? 2 : 1;
     status = run_command(&ctl, command, argc - words, argv + words);
-    vmnet_client_free(ctl.client);
+    vmnet_client_unref(ctl.client);
     g_clear_error(&ctl.no_daemon);
     return status;
 }
