@@ -207,8 +207,11 @@ static void print_message(Ctl *ctl, const JsonValue *message)
     fflush(stdout);
 }
 
-/* @line: without its newline; a mistake in it is told and the next one read */
-static bool send_line(Ctl *ctl, char *line, GError **error)
+/*
+ * @line: without its newline; a mistake in it is told and the next one read.
+ * @n_answers: one more is to come if something was sent.
+ */
+static bool send_line(Ctl *ctl, char *line, int *n_answers, GError **error)
 {
     g_autoptr(GError) mistake = NULL;
     g_autoptr(JsonValue) request = NULL;
@@ -222,6 +225,7 @@ static bool send_line(Ctl *ctl, char *line, GError **error)
         fprintf(stderr, "vmnetctl: %s\n", mistake->message);
         return true;
     }
+    ++*n_answers;
     return vmnet_client_send(ctl->client, request, error);
 }
 
@@ -281,17 +285,13 @@ static bool converse(Ctl *ctl, GError **error)
             g_autofree char *line = g_strndup(input->str, newline - input->str);
 
             g_string_erase(input, 0, newline - input->str + 1);
-            if (!send_line(ctl, line, error)) {
+            if (!send_line(ctl, line, &n_answers, error)) {
                 return false;
             }
-            n_answers++;
         }
     }
-    if (input->len) {
-        n_answers++;
-        if (!send_line(ctl, input->str, error)) {
-            return false;
-        }
+    if (input->len && !send_line(ctl, input->str, &n_answers, error)) {
+        return false;
     }
     return n_answers <= 0 || print_arrived(ctl, STOP_TIMEOUT_MS, &n_answers,
                                            error);
