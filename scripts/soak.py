@@ -28,7 +28,8 @@ sys.path.insert(0, os.path.join(TOP, 'tests'))
 
 from lib import image, netns, services              # noqa: E402
 from lib.guest import Guest, GuestError             # noqa: E402
-from lib.instance import BUILD, IMAGE, Instance, QmpError   # noqa: E402
+from lib.instance import BUILD, IMAGE, Instance      # noqa: E402
+from lib.qmp import QmpError                        # noqa: E402
 
 QEMU = 'qemu-system-x86_64'
 ASAN = 'asan' in os.path.basename(BUILD)

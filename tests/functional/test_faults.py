@@ -24,7 +24,8 @@ from typing import NamedTuple
 import pytest
 
 from lib import services
-from lib.instance import BUILD, Instance, QmpError
+from lib.instance import BUILD, Instance
+from lib.qmp import QmpError
 from lib.vmm import Silence, Vmm
 
 ASAN = 'asan' in os.path.basename(BUILD)

@@ -21,8 +21,8 @@ import time
 import pytest
 
 from lib.instance import BUILD
+from lib.qmp import Qmp, QmpError
 from lib.vmm import Silence, Vmm
-from qmp import QmpFailure, RawQmp
 
 ASAN = 'asan' in os.path.basename(BUILD)
 CLIENTS_MAX = 256       # LIMIT_CLIENTS
@@ -51,7 +51,7 @@ def unharmed(daemon):
     """A daemon that is looked at before and after."""
     pid = engine(daemon)
     # Made once and kept: a network, its uplink.
-    with RawQmp(daemon.socket, negotiate=True) as client:
+    with Qmp(daemon.socket) as client:
         client.call('netdev_add', type='vmnet-shared', id='warm')
     wait_until(lambda: len(daemon.ctl()['netdevs']) == 0)
     before = count_fds(pid)
@@ -63,13 +63,13 @@ def unharmed(daemon):
 @pytest.fixture
 def client(unharmed):
     """A negotiated client of it."""
-    with RawQmp(unharmed.socket, negotiate=True) as made:
+    with Qmp(unharmed.socket) as made:
         yield made
 
 
 def refused(client, command, *texts, **arguments):
     """The command fails, and says each of @texts."""
-    with pytest.raises(QmpFailure) as failure:
+    with pytest.raises(QmpError) as failure:
         client.call(command, **arguments)
     for text in texts:
         assert text in failure.value.text
@@ -144,7 +144,7 @@ def test_random_requests(client):
     for _ in range(1500):
         arguments = {dice.choice(names): dice.choice(values)
                      for _ in range(dice.randrange(4))}
-        with contextlib.suppress(QmpFailure):
+        with contextlib.suppress(QmpError):
             client.call(dice.choice(commands), **arguments)
     assert client.call('query-netdevs') == []
     assert client.call('query-exports') == []
@@ -170,7 +170,8 @@ def test_thousands_of_half_open_connections(unharmed):
         one.close()
 
     def is_served():
-        with contextlib.suppress(OSError), RawQmp(unharmed.socket) as after:
+        with contextlib.suppress(OSError), \
+                Qmp(unharmed.socket, negotiate=False) as after:
             return after.greeting.startswith(b'{"QMP": ')
     wait_until(is_served)
 
@@ -188,7 +189,7 @@ def test_client_that_never_reads(unharmed):
             while sent < 16 << 20:
                 sent += deaf.send(request)
         assert sent < 16 << 20
-        with RawQmp(unharmed.socket, negotiate=True) as other:
+        with Qmp(unharmed.socket) as other:
             for _ in range(100):
                 other.call('netdev_add', type='vmnet-shared', id='n0')
                 other.call('netdev_del', id='n0')
@@ -247,7 +248,7 @@ def test_descriptors_that_nobody_asked_for(unharmed, client):
 def test_a_vmm_that_is_its_own_daemon(unharmed, client):
     """The other end of an export is the QMP socket: two protocols meet."""
     client.call('netdev_add', type='vmnet-shared', id='n0')
-    with contextlib.suppress(QmpFailure):
+    with contextlib.suppress(QmpError):
         client.call('export-add', type='stream', id='e0', netdev='n0',
                     server=False,
                     addr={'type': 'unix', 'path': unharmed.socket})
@@ -337,7 +338,7 @@ def test_names_of_networks(unharmed, client, name):
 
 @pytest.mark.parametrize('name', ['a..', 'a.b-c_d', '0', 'x' * 32])
 def test_odd_names_that_are_allowed(daemon, name):
-    with RawQmp(daemon.socket, negotiate=True) as client:
+    with Qmp(daemon.socket) as client:
         client.call('netdev_add', type='vmnet-shared', id='n0', network=name)
         assert client.call('query-networks')[0]['name'] == name
 
@@ -479,7 +480,7 @@ def test_hostfwd_on_a_privileged_port(idle_daemon):
     prefix = ['setpriv', '--bounding-set=-all', '--inh-caps=-all'] \
         if os.getuid() == 0 else []
     idle_daemon.start(prefix=prefix)
-    with RawQmp(idle_daemon.socket, negotiate=True) as client:
+    with Qmp(idle_daemon.socket) as client:
         refused(client, 'netdev_add', '127.0.0.1:%d/tcp' % (first - 1),
                 'Permission denied', 'ip_unprivileged_port_start',
                 type='vmnet-shared', id='n0',
@@ -543,7 +544,7 @@ def test_what_is_written_is_honoured_or_refused(client, key, wanted, in_force):
 
 
 def test_modes_of_one_network_differ(daemon):
-    with RawQmp(daemon.socket, negotiate=True) as client:
+    with Qmp(daemon.socket) as client:
         client.call('netdev_add', type='vmnet-shared', id='n0', network='lab')
         refused(client, 'netdev_add', 'mode', 'lab', type='vmnet-host', id='n1',
                 network='lab')
@@ -584,7 +585,7 @@ def test_ends_clean_after_work(idle_daemon, way):
     """Under sanitizers: nothing is leaked by whatever way it ends."""
     idle_daemon.start('--netdev', 'vmnet-host,id=own')
     guest_with_a_lease(idle_daemon, hostfwd=['tcp:127.0.0.1:0-:22'])
-    with RawQmp(idle_daemon.socket, negotiate=True) as client:
+    with Qmp(idle_daemon.socket) as client:
         client.call('netdev_add', type='vmnet-shared', id='n9')
         client.call('getfd', [0], fdname='left')
         if way == 'quit':

@@ -16,7 +16,7 @@ import pytest
 
 from lib import image, services
 from lib.guest import Guest
-from lib.instance import BUILD, IMAGE, Instance
+from lib.instance import BUILD, IMAGE, Instance, is_running
 
 QEMU = 'qemu-system-x86_64'
 ASAN = 'asan' in os.path.basename(BUILD)
@@ -229,10 +229,9 @@ def test_no_process_or_socket_is_left_behind(instance, boot):
     assert not instance.ctl()['netdevs']
     assert instance.run('vmnetctl', 'stop').returncode == 0
     end = time.monotonic() + 10
-    while any(os.path.exists('/proc/%d' % pid) for pid in pids) \
-            and time.monotonic() < end:
+    while any(map(is_running, pids)) and time.monotonic() < end:
         time.sleep(0.05)
-    assert not any(os.path.exists('/proc/%d' % pid) for pid in pids)
+    assert not any(map(is_running, pids))
     left = [os.path.join(folder, name)
             for folder, _, names in os.walk(instance.runtime)
             for name in names if not name.endswith('.lock')]

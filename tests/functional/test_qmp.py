@@ -14,19 +14,19 @@ import time
 
 import pytest
 
-from qmp import QmpFailure, RawQmp
+from lib.qmp import Qmp, QmpError
 
 
 @pytest.fixture
 def client(daemon):
     """A negotiated client."""
-    with RawQmp(daemon.socket, negotiate=True) as made:
+    with Qmp(daemon.socket) as made:
         yield made
 
 
 def fails(client, command, text, kind='GenericError', **arguments):
     """The command is refused in these words."""
-    with pytest.raises(QmpFailure) as failure:
+    with pytest.raises(QmpError) as failure:
         client.call(command, **arguments)
     assert failure.value.text == text
     assert failure.value.kind == kind
@@ -96,7 +96,7 @@ def test_netdev_add_refuses(client, arguments, text):
 def test_ids_belong_to_their_client(daemon, client):
     add(client, vm='one')
     fails(client, 'netdev_add', "Duplicate ID 'n0'", type='vmnet-shared', id='n0')
-    with RawQmp(daemon.socket, negotiate=True) as other:
+    with Qmp(daemon.socket) as other:
         add(other, vm='two')
         ids = [netdev['id'] for netdev in other.call('query-netdevs')]
         assert sorted(ids) == ['n0', 'one/n0']
@@ -110,7 +110,7 @@ def test_ids_belong_to_their_client(daemon, client):
 
 def test_same_vm_name_twice(daemon, client):
     add(client, vm='web')
-    with RawQmp(daemon.socket, negotiate=True) as other:
+    with Qmp(daemon.socket) as other:
         add(other, vm='web')
         names = sorted(netdev['vm'] for netdev in other.call('query-netdevs'))
         assert names == ['web', 'web-2']
@@ -151,7 +151,7 @@ def test_mac_from_seed_is_the_same_again(client):
 
 
 def test_client_takes_what_it_holds(daemon, client):
-    with RawQmp(daemon.socket, negotiate=True) as other:
+    with Qmp(daemon.socket) as other:
         add(other)
         path = export(other)['path']
         assert stat.S_ISSOCK(os.stat(path).st_mode)
@@ -309,7 +309,7 @@ def test_descriptors(client):
     add(client)
     fails(client, 'getfd', 'No file descriptor supplied via SCM_RIGHTS',
           fdname='vmm')
-    with pytest.raises(QmpFailure, match='not starting with a digit'):
+    with pytest.raises(QmpError, match='not starting with a digit'):
         client.call('getfd', [theirs.fileno()], fdname='1')
     client.call('getfd', [theirs.fileno()], fdname='vmm')
     theirs.close()
@@ -340,7 +340,7 @@ def test_seventeenth_descriptor_is_refused(client):
     for number in range(16):
         client.call('getfd', [reader], fdname='p%d' % number)
     client.call('getfd', [reader], fdname='p0')
-    with pytest.raises(QmpFailure, match='too many file descriptors'):
+    with pytest.raises(QmpError, match='too many file descriptors'):
         client.call('getfd', [reader], fdname='one-more')
     os.close(reader)
     os.close(writer)
@@ -373,7 +373,7 @@ def free_port():
 
 
 def test_forward_lifetimes(daemon, client):
-    with RawQmp(daemon.socket, negotiate=True) as other:
+    with Qmp(daemon.socket) as other:
         add(client, vm='web')
         made = other.call('forward-add', netdev='web/n0', lifetime='client', **{
             'host-address': '127.0.0.1', 'host-port': 0, 'guest-port': 22})
@@ -395,7 +395,7 @@ def test_hostfwd_on_a_taken_port(client):
         taken.bind(('127.0.0.1', 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(QmpFailure) as failure:
+        with pytest.raises(QmpError) as failure:
             add(client, hostfwd=['tcp:127.0.0.1:%d-:22' % port])
         assert '127.0.0.1' in failure.value.text
         assert str(port) in failure.value.text
@@ -445,7 +445,7 @@ def test_netdev_add_is_found_as_libvirt_finds_it(client):
 
 def test_client_that_does_not_read(daemon, client):
     """It loses events; the daemon goes on, and others lose nothing."""
-    with RawQmp(daemon.socket, negotiate=True) as deaf:
+    with Qmp(daemon.socket) as deaf:
         deaf.socket.sendall(b'{"execute": "query-qmp-schema"}' * 40)
         for _ in range(300):
             add(client)
@@ -454,7 +454,7 @@ def test_client_that_does_not_read(daemon, client):
 
 
 def test_many_clients(daemon):
-    clients = [RawQmp(daemon.socket, negotiate=True) for _ in range(200)]
+    clients = [Qmp(daemon.socket) for _ in range(200)]
     for one in clients:
         assert one.call('query-version')
         one.close()

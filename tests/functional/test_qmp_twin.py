@@ -20,7 +20,7 @@ import time
 import pytest
 
 from lib.instance import Instance
-from qmp import RawQmp
+from lib.qmp import Qmp
 
 SEED = 0x766d6e65
 MUTATED = 10000
@@ -209,7 +209,7 @@ def compare(text, theirs, ours, used):
 
 def test_greeting(twins):
     """But for the version, and "oob": no command of vmnetd's waits."""
-    greetings = [masked(RawQmp(path).greeting) for path in twins]
+    greetings = [masked(Qmp(path, negotiate=False).greeting) for path in twins]
     assert greetings[0].replace(b'"oob"', b'') == greetings[1]
 
 
@@ -221,7 +221,7 @@ def test_conversations(twins, negotiated):
     for text in CONVERSATIONS:
         answers = []
         for path in twins:
-            with RawQmp(path, negotiate=negotiated) as client:
+            with Qmp(path, negotiate=negotiated) as client:
                 answers.append(client.converse(text))
         compare(text, *answers, used)
     assert len(DIFFERENCES) <= 10
@@ -256,7 +256,7 @@ def test_mutated(twins):
     rand = random.Random(SEED)
     used = collections.Counter()
     for _ in range(MUTATED // BATCH):
-        clients = [RawQmp(path, negotiate=True) for path in twins]
+        clients = [Qmp(path) for path in twins]
         for _ in range(BATCH):
             text = mutate(rand)
             compare(text, *[client.converse(text) for client in clients], used)

@@ -14,7 +14,7 @@ from scapy.layers.inet6 import ICMPv6ND_RA, ICMPv6ND_RS, IPv6
 from scapy.layers.l2 import Ether
 
 from lib import netns
-from lib.instance import QmpError
+from lib.qmp import QmpError
 from lib.raw_guest import RawGuest
 
 pytestmark = pytest.mark.skipif(netns.missing() is not None,

@@ -8,75 +8,26 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
+
+from lib.qmp import Qmp, QmpError
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.abspath(os.environ.get('VMNET_BUILD', os.path.join(TOP, 'build')))
 IMAGE = os.environ.get('VMNET_GUEST', os.path.join(BUILD, 'guest'))
 
 
-class QmpError(Exception):
-    """The daemon's error answer."""
-
-
-class Qmp:
-    """One client of a daemon, negotiated."""
-
-    def __init__(self, path, timeout=10):
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(timeout)
-        self._socket.connect(path)
-        self._file = self._socket.makefile('rb')
-        self.greeting = self._read()
-        self.events = []
-        self.call('qmp_capabilities')
-
-    def _read(self):
-        line = self._file.readline()
-        if not line:
-            raise EOFError('the daemon closed the connection')
-        return json.loads(line)
-
-    def call(self, command, **arguments):
-        """Execute; '_' in argument names stands for '-'."""
-        request = {'execute': command}
-        if arguments:
-            request['arguments'] = {
-                key.replace('_', '-'): value
-                for key, value in arguments.items()}
-        self._socket.sendall(json.dumps(request).encode() + b'\n')
-        while True:
-            answer = self._read()
-            if 'event' in answer:
-                self.events.append(answer)
-            elif 'error' in answer:
-                raise QmpError(answer['error']['desc'])
-            else:
-                return answer['return']
-
-    def wait_event(self, name, timeout=10):
-        """The next event of that name; those before it are kept."""
-        end = time.monotonic() + timeout
-        while True:
-            for index, event in enumerate(self.events):
-                if event['event'] == name:
-                    return self.events.pop(index)
-            self._socket.settimeout(max(0.01, end - time.monotonic()))
-            self.events.append(self._read())
-
-    def close(self):
-        """End the connection."""
-        self._file.close()
-        self._socket.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
+def is_running(pid):
+    """A process that has ended is gone, also before its parent looks; its
+    descriptors are closed when its last thread has ended."""
+    try:
+        with open('/proc/%d/stat' % pid, encoding='ascii') as text:
+            state = text.read().rsplit(')', 1)[1].split()[0]
+        return state != 'Z' or len(os.listdir('/proc/%d/task' % pid)) > 1
+    except OSError:
+        return False
 
 
 class Instance:
@@ -204,8 +155,7 @@ class Instance:
                 self.daemon.wait()
             self.daemon = None
         end = time.monotonic() + 10
-        while any(os.path.exists('/proc/%d' % pid) for pid in pids) \
-                and time.monotonic() < end:
+        while any(map(is_running, pids)) and time.monotonic() < end:
             time.sleep(0.02)
         reports = self.sanitizer_reports()
         if self._own:

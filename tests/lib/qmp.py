@@ -1,24 +1,36 @@
-"""A QMP client that sees bytes: what was sent, what came back.
+"""A QMP client of tests: commands and events, or bytes as they are.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
 import json
 import socket
+import time
 
 
-class RawQmp:
-    """A connection to a QMP server; nothing is sent that a test did not."""
+class QmpError(Exception):
+    """The answer is an error: its class and its text."""
 
-    def __init__(self, path, timeout=10, negotiate=False):
+    def __init__(self, kind, text):
+        super().__init__(text)
+        self.kind = kind
+        self.text = text
+
+
+class Qmp:
+    """A connection to a QMP server; nothing is sent that a test did not, but
+    for the negotiation that @negotiate asks for."""
+
+    def __init__(self, path, timeout=10, negotiate=True):
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(timeout)
         self.socket.connect(path)
         self._pending = b''
         self._marks = 0
+        self.events = []
         self.greeting = self.line()
         if negotiate:
-            self.ask(b'{"execute": "qmp_capabilities"}')
+            self.call('qmp_capabilities')
 
     def line(self):
         """The next line with its CRLF; b'' at the end."""
@@ -32,16 +44,23 @@ class RawQmp:
         line, self._pending = self._pending[:end], self._pending[end:]
         return line
 
+    def _message(self):
+        line = self.line()
+        if not line:
+            raise EOFError('the daemon closed the connection')
+        return line, json.loads(line)
+
     def ask(self, text, fds=()):
-        """Send one request; its answer as a line, events left out."""
+        """Send one request; its answer as a line. Events are kept."""
         if fds:
             socket.send_fds(self.socket, [text], fds)
         else:
             self.socket.sendall(text)
         while True:
-            line = self.line()
-            if b'"event"' not in line[:80]:
+            line, message = self._message()
+            if 'event' not in message:
                 return line
+            self.events.append(message)
 
     def converse(self, text):
         """
@@ -62,12 +81,30 @@ class RawQmp:
             answer += line
 
     def call(self, command, fds=(), **arguments):
-        """A command: its return value, or QmpFailure."""
-        request = {'execute': command, 'arguments': arguments}
+        """A command: its return value, or QmpError. '_' in the arguments'
+        names stands for '-'."""
+        request = {'execute': command}
+        if arguments:
+            request['arguments'] = {key.replace('_', '-'): value
+                                    for key, value in arguments.items()}
         answer = json.loads(self.ask(json.dumps(request).encode(), fds))
         if 'error' in answer:
-            raise QmpFailure(answer['error']['class'], answer['error']['desc'])
+            raise QmpError(answer['error']['class'], answer['error']['desc'])
         return answer['return']
+
+    def wait_event(self, name, timeout=10):
+        """The next event of that name; those before it are kept."""
+        end = time.monotonic() + timeout
+        before = self.socket.gettimeout()
+        try:
+            while True:
+                for index, event in enumerate(self.events):
+                    if event['event'] == name:
+                        return self.events.pop(index)
+                self.socket.settimeout(max(0.01, end - time.monotonic()))
+                self.events.append(self._message()[1])
+        finally:
+            self.socket.settimeout(before)
 
     def close(self):
         """End the connection."""
@@ -78,12 +115,3 @@ class RawQmp:
 
     def __exit__(self, *_):
         self.close()
-
-
-class QmpFailure(Exception):
-    """The daemon's answer is an error: class and text."""
-
-    def __init__(self, kind, text):
-        super().__init__(text)
-        self.kind = kind
-        self.text = text
