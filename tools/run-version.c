@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "libvmnet/file.h"
 #include "libvmnet/paths.h"
 
 #define ASK_TIMEOUT_MS 10000
@@ -128,14 +129,9 @@ static char *cache_path(bool create)
 static char *cache_read(void)
 {
     g_autofree char *path = cache_path(false);
-    g_autofree char *text = NULL;
-    size_t len;
+    char *text = path ? vmnet_file_read(path, CACHE_BYTES, NULL) : NULL;
 
-    if (!path || !g_file_get_contents(path, &text, &len, NULL) ||
-        len > CACHE_BYTES) {
-        return g_strdup("");
-    }
-    return g_steal_pointer(&text);
+    return text ?: g_strdup("");
 }
 
 static char *cache_key(const char *program)

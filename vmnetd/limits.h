@@ -76,6 +76,8 @@
 #define LIMIT_REQUEST_DEPTH 1024
 /* The record of netdevs that a restarted daemon reads: 1024 of 4 KiB each. */
 #define LIMIT_RECORD_BYTES (4 * 1024 * 1024)
+/* A file of a network's in the state directory: leases, mostly. */
+#define LIMIT_STATE_FILE_BYTES (16 * 1024 * 1024)
 /* A stream port's queue towards its VMM, and its read buffer, in bytes. */
 #define LIMIT_PORT_QUEUE_BYTES (256 * 1024)
 #define LIMIT_PORT_READ_BYTES (256 * 1024)

@@ -10,6 +10,7 @@ import glob
 import ipaddress
 import os
 import shutil
+import signal
 import time
 
 import pytest
@@ -60,6 +61,26 @@ class Frames:
         [path] = glob.glob(os.path.join(self.instance.state, '**/leases'),
                            recursive=True)
         return path
+
+    def kill(self):
+        """The daemon ends by SIGKILL, its parent first."""
+        engine = self.client.call('query-daemon')['pid']
+        self.instance.daemon.kill()
+        self.instance.daemon.wait()
+        os.kill(engine, signal.SIGKILL)
+        with pytest.raises((OSError, EOFError)):
+            while True:
+                self.client.call('query-version')
+        self.close()
+
+    def is_on_disk(self, address):
+        """Is there a lease of that address in a file?"""
+        for path in glob.glob(os.path.join(self.instance.state, '**/leases'),
+                              recursive=True):
+            with open(path, encoding='ascii') as text:
+                if address in text.read().split():
+                    return True
+        return False
 
     def start(self):
         """The daemon once more."""
@@ -308,6 +329,22 @@ def test_leases_outlive_the_daemon(frames, clock):
     # Its client finds it, by INIT-REBOOT as after a reboot of its own.
     again = guest.dhcp('request', ('requested_addr', address))
     assert again.kind == 'ack' and again.address == address
+
+
+def test_leases_in_a_row_are_on_disk_at_once(frames):
+    """A daemon that is killed takes none of them with it."""
+    started = time.monotonic()
+    for number in range(6):
+        address = frames.guest(number).lease().address
+        while not frames.is_on_disk(address):
+            assert time.monotonic() < started + 30
+            os.sched_yield()
+    # Not one a second.
+    assert time.monotonic() < started + 4
+    frames.kill()
+    frames.start()
+    frames.guest()
+    assert len(frames.leases()) == 6
 
 
 def test_damaged_lease_file_is_set_aside(frames):

@@ -273,6 +273,52 @@ static void test_store_that_cannot_write(void)
     g_remove(dir);
 }
 
+static void count_warnings(const char *domain, GLogLevelFlags level,
+                           const char *text, gpointer opaque)
+{
+    gint *n_warnings = opaque;
+
+    if (level & G_LOG_LEVEL_WARNING) {
+        g_atomic_int_inc(n_warnings);
+    }
+}
+
+/* A disk that has room again takes what it could not take before. */
+static void test_store_that_can_write_again(void)
+{
+    g_autofree char *dir = g_dir_make_tmp("test-network-XXXXXX", NULL);
+    g_autofree char *networks = g_build_filename(dir, "networks", NULL);
+    g_autofree char *network = g_build_filename(networks, "a", NULL);
+    g_autofree char *file = g_build_filename(network, "leases", NULL);
+    g_autofree char *text = NULL;
+    GLogLevelFlags fatal;
+    StateStore *store;
+    gint n_warnings = 0;
+    guint log_handler;
+
+    log_handler = g_log_set_handler(NULL, G_LOG_LEVEL_MASK, count_warnings,
+                                    &n_warnings);
+    fatal = g_log_set_always_fatal(G_LOG_FATAL_MASK);
+    g_assert_true(g_file_set_contents(networks, "", -1, NULL));
+    store = state_store_new(dir);
+    state_store_write(store, "a", "leases", g_strdup("one"));
+    while (!g_atomic_int_get(&n_warnings)) {
+        g_thread_yield();
+    }
+    g_remove(networks);
+    state_store_write(store, "a", "leases", g_strdup("one"));
+    state_store_free(store);
+    g_log_remove_handler(NULL, log_handler);
+    g_log_set_always_fatal(fatal);
+    g_assert_cmpint(n_warnings, ==, 1);
+    g_assert_true(g_file_get_contents(file, &text, NULL, NULL));
+    g_assert_cmpstr(text, ==, "one");
+    g_remove(file);
+    g_remove(network);
+    g_remove(networks);
+    g_remove(dir);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -288,5 +334,7 @@ int main(int argc, char **argv)
     g_test_add_func("/network/store/in-memory", test_store_in_memory);
     g_test_add_func("/network/store/that-cannot-write",
                     test_store_that_cannot_write);
+    g_test_add_func("/network/store/that-can-write-again",
+                    test_store_that_can_write_again);
     return g_test_run();
 }

@@ -21,16 +21,14 @@
 #include "control/record.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "control/client.h"
 #include "control/export.h"
 #include "control/forward.h"
 #include "control/netdev.h"
+#include "libvmnet/file.h"
 #include "libvmnet/paths.h"
 #include "limits.h"
 #include "qapi/qapi-error.h"
@@ -106,39 +104,6 @@ static JsonValue *encode(Control *control, bool *ret_is_empty)
     return root;
 }
 
-static bool write_all(int fd, const char *text, size_t len)
-{
-    while (len) {
-        ssize_t n = write(fd, text, len);
-
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n < 0) {
-            return false;
-        }
-        text += n;
-        len -= n;
-    }
-    return true;
-}
-
-static bool replace_file(const char *path, const char *text)
-{
-    g_autofree char *fresh = g_strdup_printf("%s.new", path);
-    int fd;
-    bool ok;
-
-    unlink(fresh);
-    fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0) {
-        return false;
-    }
-    ok = write_all(fd, text, strlen(text));
-    ok = close(fd) == 0 && ok;
-    return ok && rename(fresh, path) == 0;
-}
-
 static void record_write(Record *record)
 {
     bool is_empty;
@@ -153,7 +118,7 @@ static void record_write(Record *record)
         return;
     }
     text = json_to_text(root);
-    if (replace_file(record->path, text)) {
+    if (vmnet_file_replace(record->path, text, false)) {
         record->written = true;
     } else {
         g_warning("cannot write '%s': %s; netdevs will not survive a crash of "
@@ -201,31 +166,11 @@ void record_free(Record *record)
     g_free(record);
 }
 
-/* The text of a file that is ours and not too long; NULL if there is none. */
-static char *read_file(const char *path)
-{
-    g_autofree char *text = NULL;
-    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    struct stat st;
-    ssize_t n = -1;
-
-    if (fd < 0) {
-        return NULL;
-    }
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid()
-        && st.st_size <= LIMIT_RECORD_BYTES) {
-        text = g_malloc0(st.st_size + 1);
-        n = read(fd, text, st.st_size);
-    }
-    close(fd);
-    return n > 0 ? g_steal_pointer(&text) : NULL;
-}
-
 static JsonValue *read_record(const char *path)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(JsonValue) root = NULL;
-    g_autofree char *text = read_file(path);
+    g_autofree char *text = vmnet_file_read(path, LIMIT_RECORD_BYTES, NULL);
     g_autofree char *boot = boot_id();
     int64_t version;
 

@@ -59,7 +59,7 @@ struct Network {
     bool had_ports;
     bool stopping;
     bool save_armed;
-    int64_t save_after_ms;  /* the next write waits until then */
+    int64_t saves_ms;       /* where SAVE_MS for each write so far would end */
     IpPrefix overlap;
 };
 

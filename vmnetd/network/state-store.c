@@ -6,13 +6,11 @@
 #include "network/state-store.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#define FILE_BYTES_MAX (16 * 1024 * 1024)
+#include "libvmnet/file.h"
+#include "limits.h"
 
 struct StateStore {
     char *dir;              /* STATE_DIR/networks; NULL: none */
@@ -23,8 +21,10 @@ struct StateStore {
     GCond wake;
     GQueue paths;           /* of char *, waiting; owned by @texts */
     GHashTable *texts;      /* path -> text */
+    GHashTable *failed;     /* paths whose last text is not on disk */
     bool ending;
-    bool broken;            /* a write failed: said once */
+
+    bool broken;            /* a write failed: said once; the worker's own */
     GThread *worker;        /* NULL: nothing is written */
 };
 
@@ -35,78 +35,38 @@ static char *store_key(const char *name, const char *file)
 
 /* Writing: in the worker */
 
-static bool write_all(int fd, const char *text, size_t len)
-{
-    while (len > 0) {
-        ssize_t n = write(fd, text, len);
-
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n < 0) {
-            return false;
-        }
-        text += n;
-        len -= n;
-    }
-    return fsync(fd) == 0;
-}
-
-static bool write_beside(const char *path, const char *text)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-                  0600);
-    bool ok;
-
-    if (fd < 0) {
-        return false;
-    }
-    ok = write_all(fd, text, strlen(text));
-    if (!ok) {
-        int saved_errno = errno;
-
-        close(fd);
-        unlink(path);
-        errno = saved_errno;
-        return false;
-    }
-    return close(fd) == 0;
-}
-
-/* A rename is on disk when its directory is. */
-static void sync_dir(const char *path)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-    if (fd >= 0) {
-        fsync(fd);
-        close(fd);
-    }
-}
-
 static bool replace_file(const char *path, const char *text)
 {
     g_autofree char *dir = g_path_get_dirname(path);
-    g_autofree char *beside = g_strconcat(path, ".new", NULL);
 
-    if (g_mkdir_with_parents(dir, 0700) < 0 || !write_beside(beside, text) ||
-        rename(beside, path) < 0) {
-        return false;
+    return g_mkdir_with_parents(dir, 0700) == 0 &&
+           vmnet_file_replace(path, text, true);
+}
+
+static void set_failed(StateStore *store, const char *path, bool failed)
+{
+    g_mutex_lock(&store->lock);
+    if (failed) {
+        g_hash_table_add(store->failed, g_strdup(path));
+    } else {
+        g_hash_table_remove(store->failed, path);
     }
-    sync_dir(dir);
-    return true;
+    g_mutex_unlock(&store->lock);
 }
 
 static void write_one(StateStore *store, const char *path, const char *text)
 {
-    if (replace_file(path, text)) {
-        return;
-    }
-    if (!store->broken) {
-        store->broken = true;
+    bool done = replace_file(path, text);
+    int errnum = errno;
+
+    set_failed(store, path, !done);
+    if (!done && !store->broken) {
         g_warning("cannot write %s: %s: leases and addresses are kept in "
-                  "memory only", path, g_strerror(errno));
+                  "memory only", path, g_strerror(errnum));
+    } else if (done && store->broken) {
+        g_message("%s could be written again", path);
     }
+    store->broken = !done;
 }
 
 static void *worker_run(void *opaque)
@@ -140,68 +100,40 @@ static void *worker_run(void *opaque)
 
 /* The rest: in the thread of networks */
 
-/* What is handed over again unchanged costs no disk a turn. */
-void state_store_write(StateStore *store, const char *name, const char *file,
-                       char *text)
+static void hand_over(StateStore *store, const char *key, const char *text,
+                      bool is_new)
 {
-    g_autofree char *key = store_key(name, file);
-    const char *before = g_hash_table_lookup(store->memory, key);
-    char *path;
+    g_autofree char *path = g_build_filename(store->dir, key, NULL);
 
-    if (before && strcmp(before, text) == 0) {
-        g_free(text);
-        return;
-    }
-    g_hash_table_replace(store->memory, g_steal_pointer(&key),
-                         store->worker ? g_strdup(text) : text);
-    if (!store->worker) {
-        return;
-    }
-    path = g_build_filename(store->dir, name, file, NULL);
     g_mutex_lock(&store->lock);
-    if (g_hash_table_contains(store->texts, path)) {
-        /* Keeps the key that the queue points to, frees the new one. */
-        g_hash_table_insert(store->texts, path, text);
-    } else {
-        g_hash_table_insert(store->texts, path, text);
-        g_queue_push_tail(&store->paths, path);
-        g_cond_signal(&store->wake);
+    if (is_new || g_hash_table_contains(store->failed, path)) {
+        if (!g_hash_table_contains(store->texts, path)) {
+            g_queue_push_tail(&store->paths, path);
+            g_cond_signal(&store->wake);
+        }
+        /* Keeps the key that the queue points to, and frees a second one. */
+        g_hash_table_insert(store->texts, g_steal_pointer(&path),
+                            g_strdup(text));
     }
     g_mutex_unlock(&store->lock);
 }
 
-static char *read_file(const char *path, size_t *ret_len)
+/* What is handed over again unchanged costs no disk a turn, unless it has not
+ * reached the disk before: that may have room again. */
+void state_store_write(StateStore *store, const char *name, const char *file,
+                       char *text)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    g_autofree char *text = NULL;
-    struct stat st;
-    size_t len = 0;
+    g_autofree char *key = store_key(name, file);
+    bool is_new = g_strcmp0(g_hash_table_lookup(store->memory, key), text) != 0;
 
-    if (fd < 0) {
-        return NULL;
+    if (store->worker) {
+        hand_over(store, key, text, is_new);
     }
-    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-        close(fd);
-        return NULL;
+    if (is_new) {
+        g_hash_table_replace(store->memory, g_steal_pointer(&key), text);
+    } else {
+        g_free(text);
     }
-    /* One byte more tells a file that is too long. */
-    text = g_malloc(MIN(st.st_size, FILE_BYTES_MAX) + 2);
-    while (len <= (size_t)MIN(st.st_size, FILE_BYTES_MAX)) {
-        ssize_t n = read(fd, text + len,
-                         MIN(st.st_size, FILE_BYTES_MAX) + 1 - len);
-
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            break;
-        }
-        len += n;
-    }
-    close(fd);
-    text[len] = '\0';
-    *ret_len = len;
-    return g_steal_pointer(&text);
 }
 
 char *state_store_read(StateStore *store, const char *name, const char *file,
@@ -209,9 +141,8 @@ char *state_store_read(StateStore *store, const char *name, const char *file,
 {
     g_autofree char *key = store_key(name, file);
     g_autofree char *path = NULL;
-    g_autofree char *text = NULL;
+    char *text;
     const char *kept = g_hash_table_lookup(store->memory, key);
-    size_t len;
 
     /* What this daemon wrote is newer than what has reached the disk. */
     if (kept) {
@@ -222,16 +153,11 @@ char *state_store_read(StateStore *store, const char *name, const char *file,
         return NULL;
     }
     path = g_build_filename(store->dir, key, NULL);
-    text = read_file(path, &len);
-    if (!text) {
-        return NULL;
-    }
-    if (len > FILE_BYTES_MAX) {
+    text = vmnet_file_read(path, LIMIT_STATE_FILE_BYTES, ret_len);
+    if (!text && errno == EFBIG) {
         state_store_set_aside(store, name, file, "longer than 16 MiB");
-        return NULL;
     }
-    *ret_len = len;
-    return g_steal_pointer(&text);
+    return text;
 }
 
 void state_store_set_aside(StateStore *store, const char *name,
@@ -275,6 +201,8 @@ StateStore *state_store_new(const char *state_dir)
                                           g_free);
     store->texts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
                                          g_free);
+    store->failed = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
+                                          NULL);
     g_mutex_init(&store->lock);
     g_cond_init(&store->wake);
     g_queue_init(&store->paths);
@@ -299,6 +227,7 @@ void state_store_free(StateStore *store)
     }
     g_queue_clear(&store->paths);
     g_hash_table_unref(store->texts);
+    g_hash_table_unref(store->failed);
     g_hash_table_unref(store->memory);
     g_cond_clear(&store->wake);
     g_mutex_clear(&store->lock);

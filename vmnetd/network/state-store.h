@@ -8,7 +8,8 @@
  * it over the old one.  Of two snapshots of one file that wait, the later one
  * is written.  Without a directory (or with one that cannot be written) files
  * are kept in memory for as long as the daemon lives; the latter is one
- * warning.
+ * warning, and what could not be written is tried again when it is handed over
+ * the next time.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
