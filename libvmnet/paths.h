@@ -82,7 +82,7 @@ char *vmnet_paths_state_holder(const char *state_dir);
 
 /**
  * vmnet_unix_listen, vmnet_unix_connect: AF_UNIX sockets at paths of any
- * length (over 107 bytes by way of a descriptor of the directory), CLOEXEC and
+ * length (over 107 bytes by way of /proc/self/fd), CLOEXEC and
  * non-blocking for listen; @type is SOCK_STREAM, SOCK_DGRAM or SOCK_SEQPACKET.
  *
  * A path that exists is not removed: listen fails with EADDRINUSE.  The socket

@@ -1,11 +1,16 @@
 /*
  * AF_UNIX sockets at paths of any length
  *
- * sun_path holds 107 bytes and a terminator.  A longer path is reached through
- * a descriptor of its directory, as /proc/self/fd/N/NAME: the kernel resolves
- * it while the descriptor is open and keeps only the inode, so that the socket
- * is the same as one bound by its short path.  (Its getsockname() tells the
- * /proc name: whoever needs the path has to remember it.)
+ * sun_path holds 107 bytes and a terminator.  Theory of operation: a path that
+ * does not fit is reached through /proc/self/fd/N, which the kernel resolves
+ * while the descriptor N is open; what it keeps is the inode.
+ *
+ *   connect   N is the socket's file itself
+ *   listen    N is its directory, in which the socket is bound by a short name
+ *             that is then changed into the one wanted
+ *
+ * Either way the socket is the same as one bound by its own path.  (Its
+ * getsockname() tells another name: whoever needs the path has to remember it.)
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -21,49 +26,28 @@
 #include "libvmnet/paths.h"
 #include "vmnet/error.h"
 
-/* @ret_dir_fd: keep open until the address has been used; -1 if not needed */
-static bool unix_address(const char *path, struct sockaddr_un *ret_addr,
-                         int *ret_dir_fd)
+#define BIND_TRIES 16
+
+static bool path_fits(const char *path)
 {
-    struct sockaddr_un addr = { .sun_family = AF_UNIX };
-    g_autofree char *dir = NULL;
-    g_autofree char *base = NULL;
-    int dir_fd, n;
-
-    if (strlen(path) < sizeof(addr.sun_path)) {
-        strcpy(addr.sun_path, path);
-        *ret_addr = addr;
-        *ret_dir_fd = -1;
-        return true;
-    }
-
-    dir = g_path_get_dirname(path);
-    base = g_path_get_basename(path);
-    dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (dir_fd < 0) {
-        return false;
-    }
-    n = snprintf(addr.sun_path, sizeof(addr.sun_path), "/proc/self/fd/%d/%s",
-                 dir_fd, base);
-    if (n < 0 || (size_t)n >= sizeof(addr.sun_path)) {
-        close(dir_fd);
-        errno = ENAMETOOLONG;
-        return false;
-    }
-    *ret_addr = addr;
-    *ret_dir_fd = dir_fd;
-    return true;
+    return strlen(path) < sizeof(((struct sockaddr_un *)NULL)->sun_path);
 }
 
-/* @call: which failed, with ": " behind it, or "" where @what says it */
-static int fail(int fd, int dir_fd, int errnum, const char *what,
-                const char *path, const char *call, GError **error)
+/* @path fits. */
+static struct sockaddr_un address_of(const char *path)
+{
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+
+    g_strlcpy(addr.sun_path, path, sizeof(addr.sun_path));
+    return addr;
+}
+
+/* @fd: closed; @what: cannot do what; @call: which failed, with ": ", or "" */
+static int fail(int fd, int errnum, const char *what, const char *path,
+                const char *call, GError **error)
 {
     if (fd >= 0) {
         close(fd);
-    }
-    if (dir_fd >= 0) {
-        close(dir_fd);
     }
     g_set_error(error, VMNET_ERROR, vmnet_status_from_errno(errnum),
                 "%s '%s': %s%s", what, path, call, g_strerror(errnum));
@@ -71,57 +55,119 @@ static int fail(int fd, int dir_fd, int errnum, const char *what,
     return -1;
 }
 
+/* Returns: 0 or an errno. */
+static int bind_short(int fd, const char *path)
+{
+    struct sockaddr_un addr = address_of(path);
+
+    return bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ? errno : 0;
+}
+
+/* By a short name in directory @dir_fd, then by @name. */
+static int bind_in(int fd, int dir_fd, const char *name)
+{
+    g_autofree char *path = NULL;
+    const char *base;
+    int errnum = EADDRINUSE;
+    unsigned i;
+
+    for (i = 0; i < BIND_TRIES && errnum == EADDRINUSE; i++) {
+        g_free(path);
+        path = g_strdup_printf("/proc/self/fd/%d/.%08x.sock", dir_fd,
+                               g_random_int());
+        errnum = bind_short(fd, path);
+    }
+    if (errnum) {
+        return errnum;
+    }
+    base = strrchr(path, '/') + 1;
+    if (renameat2(dir_fd, base, dir_fd, name, RENAME_NOREPLACE) < 0) {
+        errnum = errno == EEXIST ? EADDRINUSE : errno;
+        unlinkat(dir_fd, base, 0);
+    }
+    return errnum;
+}
+
+static int bind_long(int fd, const char *path)
+{
+    g_autofree char *dir = g_path_get_dirname(path);
+    g_autofree char *name = g_path_get_basename(path);
+    int dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int errnum;
+
+    if (dir_fd < 0) {
+        return errno;
+    }
+    errnum = bind_in(fd, dir_fd, name);
+    close(dir_fd);
+    return errnum;
+}
+
 int vmnet_unix_listen(const char *path, int type, GError **error)
 {
-    struct sockaddr_un addr;
-    int dir_fd, fd;
+    const char *what = "cannot listen on";
+    int fd, errnum;
 
-    if (!unix_address(path, &addr, &dir_fd)) {
-        return fail(-1, -1, errno, "cannot listen on", path, "", error);
-    }
     fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) {
-        return fail(fd, dir_fd, errno, "cannot listen on", path, "socket: ",
-                    error);
+        return fail(fd, errno, what, path, "socket: ", error);
     }
     /* Before bind(), which gives the file the socket's mode: never a moment
      * at which others could connect. */
-    if (fchmod(fd, 0600) < 0 ||
-        bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
-        return fail(fd, dir_fd, errno, "cannot listen on", path, "bind: ",
-                    error);
+    if (fchmod(fd, 0600) < 0) {
+        return fail(fd, errno, what, path, "fchmod: ", error);
+    }
+    errnum = path_fits(path) ? bind_short(fd, path) : bind_long(fd, path);
+    if (errnum) {
+        return fail(fd, errnum, what, path, "bind: ", error);
     }
     if (type != SOCK_DGRAM && listen(fd, SOMAXCONN) < 0) {
-        int errnum = errno;
-
+        errnum = errno;
         unlink(path);
-        return fail(fd, dir_fd, errnum, "cannot listen on", path, "listen: ",
-                    error);
-    }
-    if (dir_fd >= 0) {
-        close(dir_fd);
+        return fail(fd, errnum, what, path, "listen: ", error);
     }
     return fd;
 }
 
+/* Returns: 0 or an errno. */
+static int connect_short(int fd, const char *path)
+{
+    struct sockaddr_un addr = address_of(path);
+
+    return connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ? errno : 0;
+}
+
+static int connect_long(int fd, const char *path)
+{
+    g_autofree char *link = NULL;
+    int path_fd = open(path, O_PATH | O_CLOEXEC);
+    int errnum;
+
+    if (path_fd < 0) {
+        return errno;
+    }
+    link = g_strdup_printf("/proc/self/fd/%d", path_fd);
+    errnum = connect_short(fd, link);
+    close(path_fd);
+    return errnum;
+}
+
 int vmnet_unix_connect(const char *path, int type, GError **error)
 {
-    struct sockaddr_un addr;
-    int dir_fd, fd, flags;
+    const char *what = "cannot connect to";
+    int fd, errnum, flags;
 
-    if (!unix_address(path, &addr, &dir_fd)) {
-        return fail(-1, -1, errno, "cannot connect to", path, "", error);
-    }
     fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
-        return fail(fd, dir_fd, errno, "cannot connect to", path, "", error);
+    if (fd < 0) {
+        return fail(fd, errno, what, path, "socket: ", error);
+    }
+    errnum = path_fits(path) ? connect_short(fd, path) : connect_long(fd, path);
+    if (errnum) {
+        return fail(fd, errnum, what, path, "", error);
     }
     flags = fcntl(fd, F_GETFL);
     if (flags < 0 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0) {
-        return fail(fd, dir_fd, errno, "cannot connect to", path, "", error);
-    }
-    if (dir_fd >= 0) {
-        close(dir_fd);
+        return fail(fd, errno, what, path, "", error);
     }
     return fd;
 }

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -259,10 +260,9 @@ static void test_sockets_at_odd_paths(Fixture *f, const void *data)
 {
     static const char *const names[] = { "plain.sock", "a, b=c.sock" };
     static const int types[] = { SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET };
-    g_autofree char *long_name = g_strnfill(80, 'n');
+    static const size_t lengths[] = { 1, 80, 108, NAME_MAX };
     g_autofree char *long_dir_name = g_strnfill(200, 'd');
     g_autofree char *long_dir = g_build_filename(f->dir, long_dir_name, NULL);
-    g_autofree char *long_path = g_build_filename(long_dir, long_name, NULL);
     size_t i, j;
 
     g_assert_cmpint(g_mkdir(long_dir, 0700), ==, 0);
@@ -272,13 +272,20 @@ static void test_sockets_at_odd_paths(Fixture *f, const void *data)
 
             check_socket(path, types[i]);
         }
-        check_socket(long_path, types[i]);
+        for (j = 0; j < G_N_ELEMENTS(lengths); j++) {
+            g_autofree char *name = g_strnfill(lengths[j], 'n');
+            g_autofree char *path = g_build_filename(long_dir, name, NULL);
+
+            check_socket(path, types[i]);
+        }
     }
+    /* Nothing is left of the names under which they were bound. */
+    g_assert_cmpint(g_rmdir(long_dir), ==, 0);
 }
 
 static void test_name_too_long_is_an_error(Fixture *f, const void *data)
 {
-    g_autofree char *name = g_strnfill(120, 'n');
+    g_autofree char *name = g_strnfill(NAME_MAX + 1, 'n');
     g_autofree char *path = g_build_filename(f->dir, name, NULL);
     g_autoptr(GError) error = NULL;
 
