@@ -81,5 +81,7 @@
 /* A stream port's queue towards its VMM, and its read buffer, in bytes. */
 #define LIMIT_PORT_QUEUE_BYTES (256 * 1024)
 #define LIMIT_PORT_READ_BYTES (256 * 1024)
+/* The read buffer of a port whose VMM sends frames to be cut: 32 of 64 KiB. */
+#define LIMIT_PORT_BATCH_BYTES (32 * (64 * 1024 + 128))
 
 #endif

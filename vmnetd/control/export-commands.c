@@ -30,7 +30,7 @@ static ControlExport *find_owned(Client *client, const char *id)
     return NULL;
 }
 
-static ControlExport *find_export(Client *client, const char *id, GError **error)
+ControlExport *export_find(Client *client, const char *id, GError **error)
 {
     ControlExport *export = find_owned(client, id);
     Control *control = client->control;
@@ -60,6 +60,9 @@ static bool check_options(Client *client, const ExportOptions *options,
     if (!id_is_wellformed(options->id)) {
         g_set_error_literal(error, QAPI_ERROR, QAPI_ERROR_GENERIC,
                             "Parameter 'id' expects an identifier");
+        return false;
+    }
+    if (!export_check_offloads(options, error)) {
         return false;
     }
     if (find_owned(client, options->id)) {
@@ -131,7 +134,7 @@ ExportInfo *qmp_export_add(void *session, ExportOptions *arg, GError **error)
 
 bool qmp_export_del(void *session, const char *id, GError **error)
 {
-    ControlExport *export = find_export(session, id, error);
+    ControlExport *export = export_find(session, id, error);
 
     if (!export) {
         return false;

@@ -37,6 +37,18 @@ bool export_attach(ControlExport *export, int fd, GError **error);
 /** export_watch: look for VMMs, unless nothing could be done with one. */
 void export_watch(ControlExport *export);
 
+/** export_find: @client's, or another's as VM/ID. NULL with @error: none. */
+ControlExport *export_find(Client *client, const char *id, GError **error);
+
+/** export_kind: of the port's link. */
+PortKind export_kind(const ControlExport *export);
+/** export_check_offloads: what the options say of them fits together. */
+bool export_check_offloads(const ExportOptions *options, GError **error);
+/** export_apply_offloads: tell the port, whose VMM is connected. */
+void export_apply_offloads(ControlExport *export);
+/** export_offloads: for ExportInfo. (transfer full) (nullable) */
+ExportOffloadList *export_offloads(const ControlExport *export);
+
 /** export_on_timer: what the export's timer calls. */
 void export_on_timer(void *opaque, int64_t now_ms);
 

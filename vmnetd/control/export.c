@@ -74,9 +74,10 @@ bool export_attach(ControlExport *export, int fd, GError **error)
 {
     pid_t vmm_pid = peer_pid(fd);
 
-    if (!port_connect(export->netdev->port, export->driver->kind, fd, error)) {
+    if (!port_connect(export->netdev->port, export_kind(export), fd, error)) {
         return false;
     }
+    export_apply_offloads(export);
     set_connected(export, true, vmm_pid, NULL);
     return true;
 }
@@ -272,6 +273,7 @@ ExportInfo *export_info(const ControlExport *export, const Client *client)
                                                     : netdev->full_id);
     info->path = g_strdup(export->path);
     info->connected = export->connected;
+    info->offloads = export_offloads(export);
     return info;
 }
 

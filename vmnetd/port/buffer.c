@@ -9,8 +9,8 @@
 
 G_STATIC_ASSERT(LIMIT_PORT_QUEUE_BYTES == PORT_BUFFER_LEN);
 
-/* Never freed: one per thread that ever had a busy port. */
-static __thread uint8_t *spare;
+/* Never freed: one of each per thread that ever had a busy port. */
+static __thread uint8_t *spare, *spare_batch;
 
 uint8_t *port_buffer_get(void)
 {
@@ -21,6 +21,21 @@ void port_buffer_put(uint8_t *buf)
 {
     if (buf && !spare) {
         spare = buf;
+    } else {
+        g_free(buf);
+    }
+}
+
+uint8_t *port_batch_get(void)
+{
+    return spare_batch ? g_steal_pointer(&spare_batch)
+                       : g_malloc(PORT_BATCH_LEN);
+}
+
+void port_batch_put(uint8_t *buf)
+{
+    if (buf && !spare_batch) {
+        spare_batch = buf;
     } else {
         g_free(buf);
     }

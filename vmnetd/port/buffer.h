@@ -28,6 +28,17 @@ uint8_t *port_buffer_get(void);
 void port_buffer_put(uint8_t *buf);
 
 /**
+ * Bytes of a batch buffer, in which a link receives frames of any length at a
+ * time; what is not written to takes no memory.
+ */
+#define PORT_BATCH_LEN LIMIT_PORT_BATCH_BYTES
+
+/** port_batch_get: PORT_BATCH_LEN bytes, not cleared. */
+uint8_t *port_batch_get(void);
+/** port_batch_put: @buf may be NULL. */
+void port_batch_put(uint8_t *buf);
+
+/**
  * PortQueue: bytes on their way out, a ring in a buffer; an empty one has no
  * buffer and is all zero.
  */
@@ -43,11 +54,12 @@ static inline size_t port_queue_room(const PortQueue *queue)
 
 /**
  * port_queue_frame_room: bytes of frames for which there is room, each with
- * four bytes of length, in the worst case, that all are of the shortest.
+ * @overhead bytes more, in the worst case, that all are of the shortest.
  */
-static inline size_t port_queue_frame_room(const PortQueue *queue)
+static inline size_t port_queue_frame_room(const PortQueue *queue,
+                                           size_t overhead)
 {
-    return port_queue_room(queue) / (FRAME_LEN_MIN + 4) * FRAME_LEN_MIN;
+    return port_queue_room(queue) / (FRAME_LEN_MIN + overhead) * FRAME_LEN_MIN;
 }
 
 /** port_queue_append: @len must not be above port_queue_room(). */

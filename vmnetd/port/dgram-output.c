@@ -23,7 +23,7 @@
 /* One sendmmsg(). */
 typedef struct DgramBatch {
     struct mmsghdr msgs[FRAME_BATCH_MAX];
-    struct iovec iov[FRAME_BATCH_MAX][DGRAM_PIECES_MAX + 1];
+    struct iovec iov[FRAME_BATCH_MAX][DGRAM_PIECES_MAX + 2];
     unsigned n;
 } DgramBatch;
 
@@ -133,26 +133,32 @@ static void batch_add(DgramBatch *batch, unsigned n_iov)
     batch->n++;
 }
 
-static size_t padded_len(const Frame *frame)
+static size_t header_len(const DgramOutput *out)
 {
-    return MAX(frame->len, FRAME_LEN_MIN);
+    return out->has_vnet ? sizeof(struct virtio_net_hdr_v1) : 0;
+}
+
+static size_t datagram_len(const DgramOutput *out, const Frame *frame)
+{
+    return header_len(out) + MAX(frame->len, FRAME_LEN_MIN);
 }
 
 static void enqueue(DgramOutput *out, const Frame *frame)
 {
-    uint32_t len = padded_len(frame);
+    uint32_t len = datagram_len(out, frame);
 
     out->owes_room = true;
     port_queue_append(&out->queue, &len, sizeof(len));
+    port_queue_append(&out->queue, &frame->vnet, header_len(out));
     port_queue_append_iov(&out->queue, frame->iov, frame->n_iov, 0);
-    port_queue_append(&out->queue, padding, len - frame->len);
+    port_queue_append(&out->queue, padding, len - header_len(out) - frame->len);
 }
 
 static unsigned send_queued(DgramOutput *out, const Frame *frames, unsigned n)
 {
     unsigned done = 0;
 
-    while (done < n && sizeof(uint32_t) + padded_len(&frames[done]) <=
+    while (done < n && sizeof(uint32_t) + datagram_len(out, &frames[done]) <=
                        port_queue_room(&out->queue)) {
         enqueue(out, &frames[done++]);
     }
@@ -201,15 +207,20 @@ static void write_queue(DgramOutput *out)
 }
 
 /* Add @frame from where it lies. Returns: false: it is in too many pieces. */
-static bool batch_add_frame(DgramBatch *batch, const Frame *frame)
+static bool batch_add_frame(const DgramOutput *out, DgramBatch *batch,
+                            const Frame *frame)
 {
     struct iovec *iov = batch_next_iov(batch);
-    unsigned n = frame->n_iov;
+    unsigned n = 0;
 
-    if (n > DGRAM_PIECES_MAX) {
+    if (frame->n_iov > DGRAM_PIECES_MAX) {
         return false;
     }
-    memcpy(iov, frame->iov, n * sizeof(*iov));
+    if (out->has_vnet) {
+        iov[n++] = (struct iovec) { (void *)&frame->vnet, header_len(out) };
+    }
+    memcpy(iov + n, frame->iov, frame->n_iov * sizeof(*iov));
+    n += frame->n_iov;
     if (frame->len < FRAME_LEN_MIN) {
         iov[n++] = (struct iovec) { (void *)padding,
                                     FRAME_LEN_MIN - frame->len };
@@ -225,18 +236,19 @@ static unsigned send_directly(DgramOutput *out, const Frame *frames, unsigned n)
 
     batch_begin(&batch);
     while (batch.n < n && batch.n < FRAME_BATCH_MAX &&
-           batch_add_frame(&batch, &frames[batch.n])) {
+           batch_add_frame(out, &batch, &frames[batch.n])) {
     }
     out->retry_ns = DGRAM_RETRY_MIN_NS;
     return send_batch(out, &batch);
 }
 
-void dgram_output_init(DgramOutput *out, Port *port, int fd,
+void dgram_output_init(DgramOutput *out, Port *port, int fd, bool has_vnet,
                        LoopTimerFunc retry, void *opaque)
 {
     *out = (DgramOutput) {
         .port = port,
         .fd = fd,
+        .has_vnet = has_vnet,
         .retry_timer = loop_timer_new(port_link_loop(port), retry, opaque),
         .retry_ns = DGRAM_RETRY_MIN_NS,
     };
@@ -246,6 +258,12 @@ void dgram_output_clear(DgramOutput *out)
 {
     loop_timer_free(out->retry_timer);
     port_queue_clear(&out->queue);
+}
+
+size_t dgram_output_room(const DgramOutput *out)
+{
+    return port_queue_frame_room(&out->queue,
+                                 sizeof(uint32_t) + header_len(out));
 }
 
 unsigned dgram_output_send(DgramOutput *out, const Frame *frames, unsigned n)

@@ -1,7 +1,7 @@
 /*
  * Output of datagram links: send in batches, queue what the socket refuses
  *
- * The queue holds records of a length and a frame.  EPOLLOUT is not enough to
+ * The queue holds records of a length and a datagram.  EPOLLOUT is not enough to
  * go on: the kernel reports it when three quarters of the send buffer are
  * free; with 212,992 bytes and 64 KiB frames that is when the peer has read
  * every one.  Hence each batch tries first, and a timer does while the queue
@@ -19,7 +19,8 @@
 /**
  * DgramOutput:
  * @fd: the link's
- * @queue: records of a uint32_t in host order and a frame of that length; the
+ * @has_vnet: each datagram begins with the frame's virtio_net_hdr
+ * @queue: records of a uint32_t in host order and a datagram of that length; the
  *     link watches for EPOLLOUT while it is not empty
  * @owes_room: something was queued since room was last told of
  * @retry_ns: until the next retry; doubles while nothing can be sent
@@ -27,6 +28,7 @@
 typedef struct DgramOutput {
     Port *port;
     int fd;
+    bool has_vnet;
     PortQueue queue;
     bool owes_room;
     LoopTimer *retry_timer;
@@ -34,10 +36,12 @@ typedef struct DgramOutput {
 } DgramOutput;
 
 /** dgram_output_init: @retry(@opaque) is to call dgram_output_retry(). */
-void dgram_output_init(DgramOutput *out, Port *port, int fd,
+void dgram_output_init(DgramOutput *out, Port *port, int fd, bool has_vnet,
                        LoopTimerFunc retry, void *opaque);
 void dgram_output_clear(DgramOutput *out);
 
+/** dgram_output_room: as PortOps.room. */
+size_t dgram_output_room(const DgramOutput *out);
 /** dgram_output_send: as PortOps.send; fails the link if the peer is gone. */
 unsigned dgram_output_send(DgramOutput *out, const Frame *frames, unsigned n);
 /** dgram_output_retry: send what is queued; tells of room.  Not from send(). */

@@ -10,6 +10,9 @@
  * bound too, and stays with it.  vfkit and krunkit send the word "VFKT" first;
  * it is no frame.
  *
+ * With a virtio_net_hdr in front of each frame (PORT_KIND_DGRAM_VNET) frames may
+ * be of 64 KiB; their slots lie in a batch buffer.
+ *
  * The end of a SOCK_DGRAM peer shows only when something is sent to it.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -32,23 +35,26 @@
 
 /**
  * DgramLink:
+ * @has_vnet: each datagram begins with a virtio_net_hdr_v1
  * @slot_len: bytes of a receive slot; @n_slots of them are a buffer
  * @has_peer: false: waits for its first sender
  * @is_new: nothing has come yet
- * @in: NULL while nothing is left over; what is, is @in_frames from @in_next on
+ * @in: NULL while nothing is left over; what is, is @datagrams from @in_next on
+ * @in_sent: n_sent of the first of these
  */
 typedef struct DgramLink {
     Port *port;
     int fd;
-    bool is_seqpacket, has_peer, is_new;
+    bool has_vnet, is_seqpacket, has_peer, is_new;
     LoopWatch *watch;
     uint32_t events;
 
     size_t slot_len;
     unsigned n_slots;
     uint8_t *in;
-    struct iovec in_frames[FRAME_BATCH_MAX];
+    struct iovec datagrams[FRAME_BATCH_MAX];
     unsigned in_next, n_in;
+    uint32_t in_sent;
 
     DgramOutput out;
 } DgramLink;
@@ -88,41 +94,87 @@ static size_t dgram_room(void *opaque)
 {
     DgramLink *link = opaque;
 
-    return port_queue_frame_room(&link->out.queue);
+    return dgram_output_room(&link->out);
+}
+
+static void get_buffer(DgramLink *link)
+{
+    link->in = link->has_vnet ? port_batch_get() : port_buffer_get();
+}
+
+static void put_buffer(DgramLink *link)
+{
+    uint8_t *buf = g_steal_pointer(&link->in);
+
+    if (link->has_vnet) {
+        port_batch_put(buf);
+    } else {
+        port_buffer_put(buf);
+    }
+}
+
+static size_t header_len(const DgramLink *link)
+{
+    return link->has_vnet ? sizeof(struct virtio_net_hdr_v1) : 0;
+}
+
+/* The frame in a datagram; @iov is to be its only piece. */
+static void make_frame(const DgramLink *link, const struct iovec *datagram,
+                       Frame *frame, struct iovec *iov)
+{
+    size_t skip = header_len(link);
+
+    *iov = (struct iovec) { (uint8_t *)datagram->iov_base + skip,
+                            datagram->iov_len - skip };
+    frame_init(frame, iov, 1);
+    memcpy(&frame->vnet, datagram->iov_base, skip);
 }
 
 /* Hand over what was received. */
 static void input_frames(DgramLink *link, int64_t now_ms)
 {
     Frame frames[FRAME_BATCH_MAX];
-    unsigned i, n = link->n_in - link->in_next;
+    struct iovec iov[FRAME_BATCH_MAX];
+    unsigned i, taken, n = link->n_in - link->in_next;
 
     for (i = 0; i < n; i++) {
-        frame_init(&frames[i], &link->in_frames[link->in_next + i], 1);
+        make_frame(link, &link->datagrams[link->in_next + i], &frames[i],
+                   &iov[i]);
     }
     if (n) {
-        link->in_next += port_link_input(link->port, frames, n, now_ms);
+        frames[0].n_sent = link->in_sent;
+        taken = port_link_input(link->port, frames, n, now_ms);
+        link->in_sent = taken < n ? frames[taken].n_sent : 0;
+        link->in_next += taken;
     }
     if (link->in_next == link->n_in) {
         link->in_next = link->n_in = 0;
-        port_buffer_put(g_steal_pointer(&link->in));
+        put_buffer(link);
     }
 }
 
 static bool is_vfkt(const DgramLink *link, const void *data, size_t len)
 {
-    return link->is_new && len < VFKT_LEN_MAX && len >= 4 &&
+    return link->is_new && !link->has_vnet && len < VFKT_LEN_MAX && len >= 4 &&
            !memcmp(data, "VFKT", 4);
+}
+
+/* Count a datagram that the switch never sees. */
+static void refuse(DgramLink *link, SwitchDrop reason)
+{
+    port_counter_add(&port_link_counters(link->port)->input_frames, 1);
+    count_drop(link, reason);
 }
 
 static void take_datagram(DgramLink *link, uint8_t *data, size_t len,
                           int flags)
 {
     if (flags & MSG_TRUNC) {
-        port_counter_add(&port_link_counters(link->port)->input_frames, 1);
-        count_drop(link, SWITCH_DROP_GIANT);
+        refuse(link, SWITCH_DROP_GIANT);
+    } else if (len < header_len(link)) {
+        refuse(link, SWITCH_DROP_RUNT);
     } else if (!is_vfkt(link, data, len)) {
-        link->in_frames[link->n_in++] = (struct iovec) { data, len };
+        link->datagrams[link->n_in++] = (struct iovec) { data, len };
     }
     link->is_new = false;
 }
@@ -152,7 +204,7 @@ static void read_input(DgramLink *link, uint32_t events, int64_t now_ms)
     unsigned i;
     int n;
 
-    link->in = port_buffer_get();
+    get_buffer(link);
     memset(msgs, 0, link->n_slots * sizeof(msgs[0]));
     for (i = 0; i < link->n_slots; i++) {
         iov[i] = (struct iovec) { link->in + i * link->slot_len,
@@ -265,7 +317,19 @@ fail:
     return false;
 }
 
-static void *dgram_open(Port *port, int fd, GError **error)
+static void choose_slots(DgramLink *link)
+{
+    size_t frame_max = MIN(port_link_mtu(link->port) + DGRAM_HEADER_MAX,
+                           FRAME_LEN_MAX);
+
+    link->slot_len = link->has_vnet ? header_len(link) + FRAME_LEN_MAX
+                                    : frame_max;
+    link->n_slots = (link->has_vnet ? PORT_BATCH_LEN : PORT_BUFFER_LEN) /
+                    link->slot_len;
+    link->n_slots = MIN(link->n_slots, FRAME_BATCH_MAX);
+}
+
+static void *open_link(Port *port, int fd, bool has_vnet, GError **error)
 {
     g_autofree DgramLink *link = g_new0(DgramLink, 1);
     int bytes = DGRAM_SNDBUF_BYTES;
@@ -274,9 +338,8 @@ static void *dgram_open(Port *port, int fd, GError **error)
     link->fd = fd;
     link->is_new = true;
     link->events = EPOLLIN;
-    link->slot_len = MIN(port_link_mtu(port) + DGRAM_HEADER_MAX,
-                         FRAME_LEN_MAX);
-    link->n_slots = MIN(PORT_BUFFER_LEN / link->slot_len, FRAME_BATCH_MAX);
+    link->has_vnet = has_vnet;
+    choose_slots(link);
     if (!inspect(link, error)) {
         return NULL;
     }
@@ -285,13 +348,23 @@ static void *dgram_open(Port *port, int fd, GError **error)
     if (!link->watch) {
         return NULL;
     }
-    dgram_output_init(&link->out, port, fd, retry_due, link);
+    dgram_output_init(&link->out, port, fd, has_vnet, retry_due, link);
     /* Best effort: less means that the queue is used sooner. */
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
     if (link->has_peer) {
         port_link_up(port);
     }
     return g_steal_pointer(&link);
+}
+
+static void *dgram_open(Port *port, int fd, GError **error)
+{
+    return open_link(port, fd, false, error);
+}
+
+static void *dgram_vnet_open(Port *port, int fd, GError **error)
+{
+    return open_link(port, fd, true, error);
 }
 
 static void dgram_close(void *opaque)
@@ -301,16 +374,19 @@ static void dgram_close(void *opaque)
     loop_watch_free(link->watch);
     dgram_output_clear(&link->out);
     close(link->fd);
-    port_buffer_put(link->in);
+    put_buffer(link);
     g_free(link);
 }
 
-const PortLinkDriver port_link_dgram = {
-    .socket_types = 1u << SOCK_DGRAM | 1u << SOCK_SEQPACKET,
-    .socket_types_str = "SOCK_DGRAM or SOCK_SEQPACKET",
-    .open = dgram_open,
-    .close = dgram_close,
-    .send = dgram_send,
-    .room = dgram_room,
-    .resume = dgram_resume,
-};
+#define DGRAM_DRIVER(open_func) {                                           \
+    .socket_types = 1u << SOCK_DGRAM | 1u << SOCK_SEQPACKET,                \
+    .socket_types_str = "SOCK_DGRAM or SOCK_SEQPACKET",                     \
+    .open = open_func,                                                      \
+    .close = dgram_close,                                                   \
+    .send = dgram_send,                                                     \
+    .room = dgram_room,                                                     \
+    .resume = dgram_resume,                                                 \
+}
+
+const PortLinkDriver port_link_dgram = DGRAM_DRIVER(dgram_open);
+const PortLinkDriver port_link_dgram_vnet = DGRAM_DRIVER(dgram_vnet_open);

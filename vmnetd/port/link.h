@@ -40,6 +40,7 @@ typedef struct PortLinkDriver {
 
 extern const PortLinkDriver port_link_stream;
 extern const PortLinkDriver port_link_dgram;
+extern const PortLinkDriver port_link_dgram_vnet;
 
 Loop *port_link_loop(Port *port);
 uint32_t port_link_mtu(Port *port);

@@ -29,6 +29,7 @@ typedef struct PortKindInfo {
 static const PortKindInfo kinds[PORT_KIND__MAX] = {
     [PORT_KIND_STREAM] = { "stream", &port_link_stream },
     [PORT_KIND_DGRAM] = { "dgram", &port_link_dgram },
+    [PORT_KIND_DGRAM_VNET] = { "dgram", &port_link_dgram_vnet },
 };
 
 /**
@@ -126,6 +127,7 @@ static void close_link(Port *port, int64_t now_ms)
     port->owes_room = port->has_failed = false;
     g_clear_pointer(&port->reason, g_free);
     switch_port_forget(port->switch_port);
+    switch_port_set_offloads(port->switch_port, 0);
     switch_port_set_connected(port->switch_port, false, now_ms);
 }
 
@@ -188,6 +190,11 @@ SwitchPort *port_switch_port(Port *port)
 void port_set_isolated(Port *port, bool isolated)
 {
     switch_port_set_isolated(port->switch_port, isolated);
+}
+
+void port_set_offloads(Port *port, unsigned offloads)
+{
+    switch_port_set_offloads(port->switch_port, offloads);
 }
 
 static bool check_socket(int fd, PortKind kind, GError **error)

@@ -19,6 +19,7 @@ typedef struct Port Port;
 typedef enum PortKind {
     PORT_KIND_STREAM,   /* SOCK_STREAM: 32 bit big-endian length, then frame */
     PORT_KIND_DGRAM,    /* SOCK_DGRAM or SOCK_SEQPACKET: a frame a datagram */
+    PORT_KIND_DGRAM_VNET, /* the same, each with a virtio_net_hdr_v1 in front */
     PORT_KIND__MAX
 } PortKind;
 
@@ -41,6 +42,13 @@ void port_free(Port *port);
 SwitchPort *port_switch_port(Port *port);
 /** port_set_isolated: takes effect with the next frame. */
 void port_set_isolated(Port *port, bool isolated);
+
+/**
+ * port_set_offloads: @offloads (SwitchOffloads) are what the VMM takes, from
+ * the next frame on, as long as it is connected.  Only links whose frames carry
+ * a virtio_net_hdr may have any.
+ */
+void port_set_offloads(Port *port, unsigned offloads);
 
 /**
  * port_connect: frames of @kind flow over @fd from now on.

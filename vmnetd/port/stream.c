@@ -267,7 +267,7 @@ static size_t stream_room(void *opaque)
 {
     StreamLink *link = opaque;
 
-    return port_queue_frame_room(&link->out);
+    return port_queue_frame_room(&link->out, FRAMING_HEADER_LEN);
 }
 
 /* Hand over one batch. Returns: whether there may be another. */
