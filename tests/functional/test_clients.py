@@ -109,6 +109,21 @@ def test_data_survives_a_bad_link(lab, percent, tmp_path):
     assert (tmp_path / 'sink').read_bytes() == data[::-1]
 
 
+def test_bad_link_is_no_slow_link(lab, tmp_path):
+    """What the guest says it lacks is repeated at once, not by timeouts."""
+    guest = lab.configured(link=dict(loss=5, seed=7))
+    server = Transfer(os.urandom(4 << 20))
+    begin = time.monotonic()
+    with open(tmp_path / 'sink', 'wb') as sink:
+        subprocess.run(guest.argv('nc', '-N', guest.router, str(server.port)),
+                       stdin=subprocess.DEVNULL, stdout=sink, timeout=90,
+                       check=True)
+    took = time.monotonic() - begin
+    server.join()
+    assert (tmp_path / 'sink').read_bytes() == server.data
+    assert took < 4
+
+
 def test_service_on_loopback_is_out_of_reach_unless_asked_for(bare):
     server = services.HttpServer({'/x': b'private'}, '127.0.0.1')
     closed = bare.configured(network='closed', host_loopback=False)

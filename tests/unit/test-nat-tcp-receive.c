@@ -171,12 +171,12 @@ static void test_timeout(Guest *g)
         g_autoptr(GuestFrame) f = guest_get(g);
     }
     /* All were lost.  It begins again with one, and doubles. */
-    guest_advance(g, 1000);
+    guest_advance(g, 250);
     guest_expect_tcp(g, TCP_ACK | TCP_PSH, &tcp);
     g_assert_cmpuint(tcp.seq, ==, base);
     g_assert_cmpuint(tcp.payload_len, ==, 1000);
     guest_expect_nothing(g);
-    guest_advance(g, 2000);                     /* and waits twice as long */
+    guest_advance(g, 450);                     /* and waits twice as long */
     guest_expect_tcp(g, TCP_ACK | TCP_PSH, &tcp);
     g_assert_cmpuint(tcp.seq, ==, base);
     g->ack = base + 1000;

@@ -297,6 +297,24 @@ static void check_tcp(const IpHeaders *h, bool partial)
     g_assert_true(tcp_checksum_ok(&p.frame, &p.ip));
 }
 
+static void check_tcp_sack(const IpHeaders *h)
+{
+    TcpHeader ack = {
+        .flags = TCP_ACK, .n_sack = 4,
+        .sack = { { 1, 2 }, { 0xfffffff0, 3 }, { 9, 5 }, { 7, 0xdeadbeef } },
+    };
+    TcpHeader got;
+    Packet p;
+
+    p.len = tcp_headers_build(p.bytes, h, &ack, 0, 0, false);
+    packet_parse(&p);
+    g_assert_true(tcp_parse(&p.frame, &p.ip, &got));
+    g_assert_cmpuint(got.data_off, ==, 56);
+    g_assert_cmpmem(got.sack, got.n_sack * sizeof(TcpBlock), ack.sack,
+                    sizeof(ack.sack));
+    g_assert_true(tcp_checksum_ok(&p.frame, &p.ip));
+}
+
 static void test_tcp_round_trip(void)
 {
     IpHeaders v4 = headers_v4(), v6 = headers_v6();
@@ -305,6 +323,8 @@ static void test_tcp_round_trip(void)
     check_tcp(&v4, true);
     check_tcp(&v6, false);
     check_tcp(&v6, true);
+    check_tcp_sack(&v4);
+    check_tcp_sack(&v6);
 }
 
 static bool tcp_parse_bytes(const uint8_t *bytes, size_t len, TcpHeader *ret)

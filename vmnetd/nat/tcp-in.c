@@ -241,29 +241,28 @@ static void tcp_acked(TcpFlow *f, uint32_t ack, int64_t now_ms)
         }
         f->rtt_start_ms = -1;
     }
+    if (f->n_sacked) {
+        tcp_sack_trim(f);
+    }
     if (tcp_seq_geq(ack, f->recover)) {
         f->recovering = false;
         f->cwnd = G_MAXUINT32;
-    } else if (f->recovering) {
-        f->resend_head = true;                  /* RFC 6582 3.2, partial ACK */
     } else if (f->cwnd != G_MAXUINT32) {
         f->cwnd += acked;                       /* slow start after a timeout */
     }
     f->dup_acks = 0;
-    f->n_retries = 0;
+    f->n_retries = f->n_rounds = 0;
     f->timer_ms = FLOW_NEVER;
     if (f->snd_una != f->snd_max) {
         tcp_timer_start(f, now_ms);
     }
 }
 
-static void tcp_duplicate(TcpFlow *f)
+static void tcp_duplicate(TcpFlow *f, int64_t now_ms)
 {
     if (++f->dup_acks == DUP_ACKS && !f->recovering &&
         tcp_seq_gt(f->snd_una, f->recover)) {
-        f->recovering = true;
-        f->recover = f->snd_max;
-        f->resend_head = true;
+        tcp_recover(f, now_ms);
     }
     f->dup_acks = MIN(f->dup_acks, 2 * DUP_ACKS);
 }
@@ -316,7 +315,10 @@ static bool tcp_ack(TcpFlow *f, const TcpHeader *tcp, int64_t now_ms)
     } else if (tcp->ack == f->snd_una && tcp->payload_len == 0 &&
                !(tcp->flags & TCP_FIN) && wnd == f->snd_wnd &&
                f->snd_una != f->snd_max) {
-        tcp_duplicate(f);
+        tcp_duplicate(f, now_ms);
+    }
+    if (tcp->n_sack || f->recovering) {
+        tcp_recover_on(f, f->sack && tcp_sack_input(f, tcp), now_ms);
     }
     tcp_window_update(f, tcp);
     if (f->eof && tcp_seq_gt(f->snd_una, f->fin_seq)) {

@@ -66,6 +66,11 @@ struct TcpFlow {
     uint32_t peek_off;      /* where the kernel's SO_PEEK_OFF is */
     uint32_t fin_seq;       /* of our FIN, if @eof */
     uint32_t recover;       /* RFC 6582: loss recovery ends here */
+    uint32_t rxt_nxt;       /* in recovery: repeated up to here, this round */
+    TcpBlock *sacked;       /* by the guest: tcp-sack.c; NULL: nothing */
+    uint8_t n_sacked;
+    uint8_t n_rounds;       /* begun by the timer since the last ACK */
+    int64_t round_ms;       /* when this round began */
     uint32_t cwnd;          /* bytes, after a timeout; else UINT32_MAX */
     uint16_t mss;           /* data bytes in a frame for the guest */
     uint8_t snd_scale, rcv_scale;
@@ -73,7 +78,6 @@ struct TcpFlow {
     bool readable;          /* the socket may have more than was read */
     bool eof;               /* the outside has closed */
     bool recovering;
-    bool resend_head;       /* one segment from snd_una on is to be repeated */
     bool peek;              /* SO_PEEK_OFF; else @ring */
     Ring *ring;
 
@@ -125,6 +129,13 @@ static inline bool tcp_may_send(const TcpFlow *f)
            f->state == TCP_STATE_CLOSE_WAIT ||
            f->state == TCP_STATE_FIN_WAIT_1 ||
            f->state == TCP_STATE_CLOSING || f->state == TCP_STATE_LAST_ACK;
+}
+
+/** tcp_measure: how long until what ends at snd_max is acknowledged? */
+static inline void tcp_measure(TcpFlow *f, int64_t now_ms)
+{
+    f->rtt_start_ms = now_ms;
+    f->rtt_seq = f->snd_max;
 }
 
 /* ---- tcp.c ---- */
@@ -189,11 +200,6 @@ bool tcp_hold(TcpFlow *f, const struct iovec *iov, unsigned n_iov,
 void tcp_hold_write(TcpFlow *f);
 void tcp_hold_clear(TcpFlow *f);
 
-/** TcpBlock: what is held from @start up to, without, @end. */
-typedef struct TcpBlock {
-    uint32_t start, end;
-} TcpBlock;
-#define TCP_BLOCKS_MAX 4
 /** tcp_hold_blocks: what lies behind holes, for SACK. Returns: blocks. */
 unsigned tcp_hold_blocks(const TcpFlow *f, TcpBlock ret_blocks[TCP_BLOCKS_MAX]);
 
@@ -214,6 +220,30 @@ uint32_t tcp_window(TcpFlow *f);
 uint16_t tcp_tell_window(TcpFlow *f, bool syn, uint32_t wnd);
 /** tcp_header: ports, numbers and flags of a segment for the guest. */
 TcpHeader tcp_header(const TcpFlow *f, uint8_t flags, uint32_t seq);
+
+/* ---- tcp-sack.c ---- */
+
+/** tcp_sack_input: the blocks of @tcp. Returns: they told something new. */
+bool tcp_sack_input(TcpFlow *f, const TcpHeader *tcp);
+/** tcp_sack_trim: snd_una has moved on. */
+void tcp_sack_trim(TcpFlow *f);
+void tcp_sack_clear(TcpFlow *f);
+/**
+ * tcp_sack_skip: where, from @seq on, begins what the guest lacks?
+ * @ret_len: up to the next block; G_MAXUINT32: no block follows
+ */
+uint32_t tcp_sack_skip(const TcpFlow *f, uint32_t seq, uint32_t *ret_len);
+/** tcp_sack_hole: what is to be repeated next, in recovery. False: nothing. */
+bool tcp_sack_hole(const TcpFlow *f, TcpBlock *ret_hole);
+
+/** tcp_recover: something is lost: what the guest lacks is repeated. */
+void tcp_recover(TcpFlow *f, int64_t now_ms);
+/** tcp_recover_on: after each acknowledgement: begin, or a new round. */
+void tcp_recover_on(TcpFlow *f, bool sack_is_new, int64_t now_ms);
+/** tcp_recover_wait_ms: until a new round begins without one; 0: it does not. */
+int64_t tcp_recover_wait_ms(const TcpFlow *f);
+/** tcp_recover_again: that time is over. False: it is a real timeout. */
+bool tcp_recover_again(TcpFlow *f, int64_t now_ms);
 
 /* ---- tcp-queue.c ---- */
 

@@ -214,6 +214,7 @@ bool nat_tcp_accept(Nat *nat, int fd, const IpEndpoint *peer,
         tcp_abort(f);
         return false;
     }
+    tcp_measure(f, now_ms);
     tcp_send_control(f, TCP_SYN, f->iss, now_ms);
     tcp_timer_start(f, now_ms);
     tcp_rearm(f);

@@ -4,9 +4,10 @@
  * Theory of operation
  *
  * Loss is rare here, since ports push back instead of dropping, but a guest
- * may drop, and frames may go through worse links behind it.  Three duplicate
- * ACKs repeat one segment, and each partial acknowledgement the next one (RFC
- * 6582); the timer (RFC 6298) goes back to snd_una and starts slowly.
+ * may drop, and frames may go through worse links behind it.  A guest that tells
+ * what it has (tcp-sack.c) gets what it lacks.  Else three duplicate ACKs repeat
+ * one segment, and each partial acknowledgement the next one (RFC 6582).  The
+ * timer (RFC 6298) goes back to snd_una and starts slowly.
  *
  * With no room at the guest's port nothing is read: the flow waits in line.
  *
@@ -78,53 +79,61 @@ static unsigned tcp_room(TcpFlow *f, int64_t now_ms)
                     f->nat->stage.n_slots, now_ms);
 }
 
-/* The one segment that the guest is asking for. False: no room. */
-static bool tcp_resend_head(TcpFlow *f, int64_t now_ms)
+/* What the guest lacks, once a round. False: no room. */
+static bool tcp_resend(TcpFlow *f, int64_t now_ms)
 {
-    uint32_t max = f->snd_max - f->snd_una, n;
+    TcpBlock hole;
+    unsigned n_frames;
+    uint32_t n;
 
-    if (f->eof && max) {
-        max = MIN(max, f->fin_seq - f->snd_una);
-    }
-    if (max == 0) {
-        if (f->eof && f->snd_una == f->fin_seq) {
+    while (f->recovering && !f->error && tcp_sack_hole(f, &hole)) {
+        if (f->eof && hole.start == f->fin_seq) {
             tcp_send_control(f, TCP_FIN | TCP_ACK, f->fin_seq, now_ms);
+            f->rxt_nxt = f->fin_seq + 1;
+            continue;
         }
-        f->resend_head = false;
-        return true;
-    }
-    if (tcp_room(f, now_ms) == 0) {
-        return false;
-    }
-    f->resend_head = false;
-    n = tcp_stage(f, f->snd_una, MIN(max, f->mss), 1);
-    if (n) {
-        f->nat->stats.retransmits++;
+        if (f->eof && tcp_seq_gt(hole.end, f->fin_seq)) {
+            hole.end = f->fin_seq;
+        }
+        n_frames = tcp_room(f, now_ms);
+        if (n_frames == 0) {
+            return false;
+        }
+        n = tcp_stage(f, hole.start, hole.end - hole.start, n_frames);
+        if (n == 0) {
+            break;
+        }
+        f->nat->stats.retransmits += (n + f->mss - 1) / f->mss;
         f->rtt_start_ms = -1;
-        tcp_output(f, f->snd_una, n, now_ms);
+        f->rxt_nxt = hole.start + n;
+        tcp_output(f, hole.start, n, now_ms);
     }
     return true;
 }
 
 void tcp_timer_start(TcpFlow *f, int64_t now_ms)
 {
-    int64_t wait_ms = (int64_t)f->rto_ms << MIN(f->n_retries, 16);
+    int64_t wait_ms = tcp_recover_wait_ms(f);
 
+    if (wait_ms == 0) {
+        wait_ms = (int64_t)f->rto_ms << MIN(f->n_retries, 16);
+    }
     f->timer_ms = now_ms + MIN(wait_ms, RTO_MAX_MS);
 }
 
 /* snd_nxt has moved on to @nxt: clocks and marks follow. */
 static void tcp_sent(TcpFlow *f, uint32_t nxt, int64_t now_ms)
 {
-    if (tcp_seq_lt(f->snd_nxt, f->snd_max)) {
-        f->nat->stats.retransmits++;
-    } else if (f->rtt_start_ms < 0) {
-        f->rtt_start_ms = now_ms;
-        f->rtt_seq = nxt;
-    }
+    bool again = tcp_seq_lt(f->snd_nxt, f->snd_max);
+
     f->snd_nxt = nxt;
     if (tcp_seq_gt(nxt, f->snd_max)) {
         f->snd_max = nxt;
+    }
+    if (again) {
+        f->nat->stats.retransmits++;
+    } else if (f->rtt_start_ms < 0) {
+        tcp_measure(f, now_ms);
     }
     if (f->timer_ms == FLOW_NEVER) {
         tcp_timer_start(f, now_ms);
@@ -159,11 +168,17 @@ static bool tcp_has_data(const TcpFlow *f)
 /* New data, and what a timeout wants again. False: no room. */
 static bool tcp_push(TcpFlow *f, int64_t now_ms)
 {
-    uint32_t turn = 0, max, n;
+    uint32_t turn = 0, gap = G_MAXUINT32, max, n;
     unsigned n_frames;
 
-    while (tcp_has_data(f) && !f->error && turn < TURN_BYTES) {
-        max = tcp_allowed(f);
+    while (!f->error && turn < TURN_BYTES) {
+        if (f->n_sacked) {
+            f->snd_nxt = tcp_sack_skip(f, f->snd_nxt, &gap);
+        }
+        if (!tcp_has_data(f)) {
+            break;
+        }
+        max = MIN(tcp_allowed(f), gap);
         if (max == 0) {
             return true;
         }
@@ -249,8 +264,7 @@ bool tcp_out(TcpFlow *f, int64_t now_ms)
         tcp_write_held(f);
     }
     if (!f->error && tcp_may_send(f)) {
-        done = (!f->resend_head || tcp_resend_head(f, now_ms)) &&
-               tcp_push(f, now_ms);
+        done = tcp_resend(f, now_ms) && tcp_push(f, now_ms);
         if (done && !f->error) {
             tcp_push_fin(f, now_ms);
             tcp_probe_window(f, now_ms);
@@ -284,6 +298,9 @@ bool tcp_retransmit(TcpFlow *f, int64_t now_ms)
         tcp_timer_start(f, now_ms);
         return true;
     }
+    if (tcp_recover_again(f, now_ms)) {
+        return true;
+    }
     if (++f->n_retries > RETRIES_MAX) {
         /* A guest that answers our probes may keep its window shut. */
         if (now_ms - f->flow.last_ms > 2 * RTO_MAX_MS) {
@@ -295,8 +312,9 @@ bool tcp_retransmit(TcpFlow *f, int64_t now_ms)
         f->snd_nxt = f->snd_una;
         f->recover = f->snd_max;
         f->cwnd = f->mss;
-        f->recovering = f->resend_head = false;
+        f->recovering = false;
         f->dup_acks = 0;
+        tcp_sack_clear(f);
     } else {
         tcp_send_control(f, TCP_ACK, f->snd_una - 1, now_ms);
     }

@@ -7,8 +7,6 @@
 #include <poll.h>
 #include <string.h>
 #include <linux/sock_diag.h>
-#include "proto/checksum.h"
-#include "proto/cursor.h"
 
 /* Full segments to an ACK, once that many bytes have come without a pause. */
 #define ACK_SEGMENTS 8
@@ -68,49 +66,12 @@ TcpHeader tcp_header(const TcpFlow *f, uint8_t flags, uint32_t seq)
     };
 }
 
-/* The SACK option (RFC 2018 3) with two NOPs in front. Returns: bytes. */
-static size_t put_sack(uint8_t *buf, const TcpBlock *blocks, unsigned n)
-{
-    unsigned i;
-
-    buf[0] = buf[1] = 1;
-    buf[2] = 5;
-    buf[3] = 2 + 8 * n;
-    for (i = 0; i < n; i++) {
-        writer_put_u32(buf + 4 + 8 * i, blocks[i].start);
-        writer_put_u32(buf + 8 + 8 * i, blocks[i].end);
-    }
-    return 4 + 8 * n;
-}
-
-/* An acknowledgement that tells what is held. Returns: bytes of the frame. */
-static size_t build_sack(uint8_t *buf, const IpHeaders *headers,
-                         const TcpHeader *tcp, const TcpBlock *blocks,
-                         unsigned n)
-{
-    size_t head = ip_headers_len(headers->src.family), len;
-    uint8_t *l4 = buf + head;
-    uint32_t sum;
-    uint16_t check;
-
-    len = tcp_header_build(l4, tcp);
-    len += put_sack(l4 + len, blocks, n);
-    l4[12] = len / 4 << 4;
-    ip_headers_build(buf, headers, len);
-    sum = ip_pseudo_sum(&headers->src, &headers->dst, IPPROTO_TCP, len);
-    check = csum_fold(csum_add(sum, l4, len));
-    memcpy(l4 + TCP_CHECKSUM_OFFSET, &check, sizeof(check));
-    return head + len;
-}
-
 void tcp_send_control(TcpFlow *f, uint8_t flags, uint32_t seq, int64_t now_ms)
 {
     Nat *nat = f->nat;
     uint8_t *buf = nat_out_reserve(nat, TCP_HEADROOM, now_ms);
     IpHeaders headers = nat_headers(nat, &f->flow, IPPROTO_TCP);
     TcpHeader tcp = tcp_header(f, flags, seq);
-    TcpBlock blocks[TCP_BLOCKS_MAX];
-    unsigned n = 0;
 
     if (!buf || mac_is_zero(&f->flow.mac)) {
         return;         /* nobody has heard of this flow yet */
@@ -128,10 +89,9 @@ void tcp_send_control(TcpFlow *f, uint8_t flags, uint32_t seq, int64_t now_ms)
         tcp_acks_sent(f);
     }
     if (f->sack && flags == TCP_ACK) {
-        n = tcp_hold_blocks(f, blocks);
+        tcp.n_sack = tcp_hold_blocks(f, tcp.sack);
     }
-    nat_out_commit(nat, n ? build_sack(buf, &headers, &tcp, blocks, n)
-                          : tcp_headers_build(buf, &headers, &tcp, 0, 0, false));
+    nat_out_commit(nat, tcp_headers_build(buf, &headers, &tcp, 0, 0, false));
 }
 
 void tcp_send_rst(Nat *nat, const IpPacket *ip, const TcpHeader *tcp,

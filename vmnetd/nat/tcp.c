@@ -19,7 +19,7 @@
  * never touched again with epoll_ctl(): a socket whose data is all in flight
  * has no edge, and so wakes nobody.
  *
- * What is not done: timestamps, urgent data, fast open, the guest's SACK.
+ * What is not done: timestamps, urgent data, fast open.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -149,6 +149,7 @@ static void tcp_destroy(TcpFlow *f, bool reset)
     tcp_close_fd(f, reset);
     tcp_ring_free(f);
     tcp_hold_clear(f);
+    tcp_sack_clear(f);
     if (f->is_pending) {
         g_queue_unlink(&nat->pending, &f->pending);
     }
@@ -177,6 +178,7 @@ void tcp_time_wait(TcpFlow *f)
     tcp_close_fd(f, false);
     tcp_ring_free(f);
     tcp_hold_clear(f);
+    tcp_sack_clear(f);
     nat_wait_cancel(f->nat, &f->wait);
     f->timer_ms = f->ack_ms = f->retry_ms = FLOW_NEVER;
     tcp_set_state(f, TCP_STATE_TIME_WAIT);
@@ -250,6 +252,7 @@ static void tcp_connected(TcpFlow *f, int64_t now_ms)
 {
     tcp_set_state(f, TCP_STATE_SYN_RCVD);
     f->snd_nxt = f->snd_max = f->iss + 1;
+    tcp_measure(f, now_ms);
     tcp_send_control(f, TCP_SYN | TCP_ACK, f->iss, now_ms);
     tcp_timer_start(f, now_ms);
     tcp_rearm(f);

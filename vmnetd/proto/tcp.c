@@ -14,6 +14,7 @@ typedef enum TcpOption {
     TCP_OPTION_MSS = 2,
     TCP_OPTION_WSCALE = 3,
     TCP_OPTION_SACK_PERMITTED = 4,
+    TCP_OPTION_SACK = 5,
     TCP_OPTION_TIMESTAMP = 8,
 } TcpOption;
 
@@ -22,6 +23,16 @@ typedef enum TcpOption {
 #define TCP_OPTION_WSCALE_LEN 3
 #define TCP_OPTION_SACK_PERMITTED_LEN 2
 #define TCP_OPTION_TIMESTAMP_LEN 10
+
+static void tcp_sack_parse(TcpHeader *tcp, Cursor *data)
+{
+    while (cursor_left(data) >= 8 && tcp->n_sack < TCP_BLOCKS_MAX) {
+        TcpBlock *block = &tcp->sack[tcp->n_sack++];
+
+        block->start = cursor_u32(data);
+        block->end = cursor_u32(data);
+    }
+}
 
 static void tcp_option_parse(TcpHeader *tcp, uint8_t kind, Cursor *data)
 {
@@ -38,6 +49,8 @@ static void tcp_option_parse(TcpHeader *tcp, uint8_t kind, Cursor *data)
     } else if (kind == TCP_OPTION_SACK_PERMITTED &&
                len == TCP_OPTION_SACK_PERMITTED_LEN && syn) {
         tcp->sack_permitted = true;
+    } else if (kind == TCP_OPTION_SACK) {
+        tcp_sack_parse(tcp, data);
     } else if (kind == TCP_OPTION_TIMESTAMP &&
                len == TCP_OPTION_TIMESTAMP_LEN) {
         tcp->has_timestamp = true;
@@ -104,6 +117,8 @@ bool tcp_parse(const Frame *frame, const IpPacket *ip, TcpHeader *ret_tcp)
 
 static void tcp_options_build(Writer *w, const TcpHeader *tcp)
 {
+    unsigned i;
+
     if (tcp->mss > 0) {
         writer_u8(w, TCP_OPTION_MSS);
         writer_u8(w, TCP_OPTION_MSS_LEN);
@@ -128,6 +143,16 @@ static void tcp_options_build(Writer *w, const TcpHeader *tcp)
         writer_u8(w, TCP_OPTION_TIMESTAMP_LEN);
         writer_u32(w, tcp->ts_value);
         writer_u32(w, tcp->ts_echo);
+    }
+    if (tcp->n_sack > 0) {
+        writer_u8(w, TCP_OPTION_NOP);
+        writer_u8(w, TCP_OPTION_NOP);
+        writer_u8(w, TCP_OPTION_SACK);
+        writer_u8(w, 2 + 8 * tcp->n_sack);
+        for (i = 0; i < tcp->n_sack; i++) {
+            writer_u32(w, tcp->sack[i].start);
+            writer_u32(w, tcp->sack[i].end);
+        }
     }
 }
 

@@ -32,12 +32,20 @@ typedef enum TcpFlags {
     TCP_CWR = 1 << 7,
 } TcpFlags;
 
+/** TcpBlock: of sequence numbers, from @start up to, without, @end. */
+typedef struct TcpBlock {
+    uint32_t start, end;
+} TcpBlock;
+#define TCP_BLOCKS_MAX 4
+
 /**
  * TcpHeader:
  * @window: as on the wire, not scaled
  * @data_off: bytes of the header with its options, 20 to 60
  * @mss: 0: no option
  * @wscale: 0 to TCP_WSCALE_MAX, if @has_wscale
+ * @sack: @n_sack blocks, in order or not; 4 fit where there is no timestamp,
+ *     and 3 beside one
  * @payload_off: from the frame's first byte (parse only)
  * @payload_len: bytes of data (parse only)
  */
@@ -52,6 +60,8 @@ typedef struct TcpHeader {
     bool has_wscale, sack_permitted, has_timestamp;
     uint8_t wscale;
     uint32_t ts_value, ts_echo;
+    uint8_t n_sack;
+    TcpBlock sack[TCP_BLOCKS_MAX];
     uint32_t payload_off, payload_len;
 } TcpHeader;
 
