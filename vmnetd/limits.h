@@ -83,5 +83,12 @@
 #define LIMIT_PORT_READ_BYTES (256 * 1024)
 /* The read buffer of a port whose VMM sends frames to be cut: 32 of 64 KiB. */
 #define LIMIT_PORT_BATCH_BYTES (32 * (64 * 1024 + 128))
+/* Regions of a guest's memory: all netdevs' stay below vm.max_map_count. */
+#define LIMIT_MEMORY_REGIONS 32
+/* Pairs of rings of a vhost-user port, and entries of a ring (virtio 1.2). */
+#define LIMIT_QUEUE_PAIRS 8
+#define LIMIT_VRING_ENTRIES 32768
+/* Descriptors of one chain: as many as one system call takes (IOV_MAX). */
+#define LIMIT_CHAIN_DESCRIPTORS 1024
 
 #endif

@@ -10,6 +10,7 @@
 #include "control/client.h"
 #include "control/netdev.h"
 #include "control/record.h"
+#include "limits.h"
 #include "qapi/qapi-commands.h"
 #include "qapi/qapi-error.h"
 #include "qapi/qapi-visit.h"
@@ -65,6 +66,15 @@ static bool check_options(Client *client, const ExportOptions *options,
     if (!export_check_offloads(options, error)) {
         return false;
     }
+    if (options->has_queues
+        && (options->queues < 1 || options->queues > LIMIT_QUEUE_PAIRS
+            || options->type != EXPORT_TYPE_VHOST_USER)) {
+        g_set_error(error, QAPI_ERROR, QAPI_ERROR_GENERIC,
+                    "export '%s': queues=%u: only a vhost-user export has "
+                    "pairs of queues, 1 to %d", options->id, options->queues,
+                    LIMIT_QUEUE_PAIRS);
+        return false;
+    }
     if (find_owned(client, options->id)) {
         g_set_error(error, QAPI_ERROR, QAPI_ERROR_GENERIC, "Duplicate ID '%s'",
                     options->id);
@@ -116,6 +126,8 @@ ControlExport *export_new(Client *client, const ExportOptions *options,
     export->timer = loop_timer_new(export->control->loop, export_on_timer,
                                    export);
     netdev->export = export;
+    port_set_queue_pairs(netdev->port, options->has_queues
+                                       ? options->queues : LIMIT_QUEUE_PAIRS);
     if (!export_open(export, client, path, error)) {
         netdev->export = NULL;
         return NULL;

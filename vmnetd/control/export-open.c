@@ -1,7 +1,7 @@
 /*
  * Opening an export's socket: listen, connect, or take a descriptor
  *
- * The drivers' table holds what differs between stream and dgram.
+ * The drivers' table holds what differs between the types.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -31,6 +31,12 @@ static const ExportDriver drivers[EXPORT_TYPE__MAX] = {
         .kind = PORT_KIND_DGRAM,
         .socket_type = SOCK_DGRAM,
         .types = { SOCK_DGRAM, SOCK_SEQPACKET },
+    },
+    [EXPORT_TYPE_VHOST_USER] = {
+        .name = "vhost-user",
+        .kind = PORT_KIND_VHOST_USER,
+        .socket_type = SOCK_STREAM,
+        .types = { SOCK_STREAM },
     },
 };
 

@@ -31,6 +31,8 @@ typedef struct PortLinkDriver {
     unsigned (*send)(void *link, const Frame *frames, unsigned n,
                      int64_t now_ms);
     size_t (*room)(void *link);
+    /* (optional) As in PortOps. */
+    void (*flush)(void *link);
     /*
      * What port_link_input() did not take may be offered again, or the turn
      * has come that port_link_yield() asked for.
@@ -41,13 +43,20 @@ typedef struct PortLinkDriver {
 extern const PortLinkDriver port_link_stream;
 extern const PortLinkDriver port_link_dgram;
 extern const PortLinkDriver port_link_dgram_vnet;
+extern const PortLinkDriver port_link_vhost_user;
 
 Loop *port_link_loop(Port *port);
 uint32_t port_link_mtu(Port *port);
 PortCounters *port_link_counters(Port *port);
+/** port_link_queue_pairs: 1 to LIMIT_QUEUE_PAIRS. */
+unsigned port_link_queue_pairs(const Port *port);
 
 /** port_link_up: there is a peer: frames for it are sent from now on. */
 void port_link_up(Port *port);
+/** port_link_down: the peer stays, but takes no frames for now. */
+void port_link_down(Port *port);
+/** port_link_announce: hand over a group frame of the link's own making. */
+void port_link_announce(Port *port, Frame *frame);
 
 /**
  * port_link_input: hand frames to the switch.

@@ -30,6 +30,7 @@ static const PortKindInfo kinds[PORT_KIND__MAX] = {
     [PORT_KIND_STREAM] = { "stream", &port_link_stream },
     [PORT_KIND_DGRAM] = { "dgram", &port_link_dgram },
     [PORT_KIND_DGRAM_VNET] = { "dgram", &port_link_dgram_vnet },
+    [PORT_KIND_VHOST_USER] = { "vhost-user", &port_link_vhost_user },
 };
 
 /**
@@ -46,6 +47,7 @@ struct Port {
     Loop *loop;
     SwitchPort *switch_port;
     uint32_t mtu_bytes;
+    unsigned queue_pairs;
     const PortEvents *events;
     void *opaque;
 
@@ -82,6 +84,15 @@ static size_t port_room(void *opaque)
     return port->driver->room(port->link);
 }
 
+static void port_flush(void *opaque)
+{
+    Port *port = opaque;
+
+    if (port->link && port->driver->flush) {
+        port->driver->flush(port->link);
+    }
+}
+
 static void unpark(Port *port, int64_t now_ms)
 {
     if (!port->is_parked) {
@@ -102,6 +113,7 @@ static void port_resume(void *opaque, SwitchPort *dst, int64_t now_ms)
 static const PortOps port_ops = {
     .send = port_send,
     .room = port_room,
+    .flush = port_flush,
     .resume = port_resume,
 };
 
@@ -157,6 +169,7 @@ Port *port_new(Loop *loop, Switch *sw, unsigned flags, uint32_t mtu_bytes,
 
     port->loop = loop;
     port->mtu_bytes = mtu_bytes;
+    port->queue_pairs = LIMIT_QUEUE_PAIRS;
     port->events = events;
     port->opaque = opaque;
     port->park_timer = loop_timer_new(loop, park_expired, port);
@@ -195,6 +208,11 @@ void port_set_isolated(Port *port, bool isolated)
 void port_set_offloads(Port *port, unsigned offloads)
 {
     switch_port_set_offloads(port->switch_port, offloads);
+}
+
+void port_set_queue_pairs(Port *port, unsigned n)
+{
+    port->queue_pairs = CLAMP(n, 1, LIMIT_QUEUE_PAIRS);
 }
 
 static bool check_socket(int fd, PortKind kind, GError **error)
@@ -272,9 +290,24 @@ PortCounters *port_link_counters(Port *port)
     return switch_port_counters(port->switch_port);
 }
 
+unsigned port_link_queue_pairs(const Port *port)
+{
+    return port->queue_pairs;
+}
+
 void port_link_up(Port *port)
 {
     switch_port_set_connected(port->switch_port, true, loop_now_ms());
+}
+
+void port_link_down(Port *port)
+{
+    switch_port_set_connected(port->switch_port, false, loop_now_ms());
+}
+
+void port_link_announce(Port *port, Frame *frame)
+{
+    switch_input(port->switch_port, frame, 1, loop_now_ms());
 }
 
 unsigned port_link_input(Port *port, Frame *frames, unsigned n,

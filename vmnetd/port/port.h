@@ -2,8 +2,8 @@
  * A netdev's port: the place on the switch that VMMs come to and leave
  *
  * A Port lives as long as its netdev; a VMM is connected to it for a while by
- * a link, of which there is one kind per transport (stream, dgram; vhost-user
- * and tap to come).  Viewpoint: the switch's, see switch.h.
+ * a link, of which there is one kind per transport (stream, dgram, vhost-user;
+ * tap to come).  Viewpoint: the switch's, see switch.h.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -20,6 +20,7 @@ typedef enum PortKind {
     PORT_KIND_STREAM,   /* SOCK_STREAM: 32 bit big-endian length, then frame */
     PORT_KIND_DGRAM,    /* SOCK_DGRAM or SOCK_SEQPACKET: a frame a datagram */
     PORT_KIND_DGRAM_VNET, /* the same, each with a virtio_net_hdr_v1 in front */
+    PORT_KIND_VHOST_USER, /* SOCK_STREAM: messages; frames in shared memory */
     PORT_KIND__MAX
 } PortKind;
 
@@ -42,6 +43,9 @@ void port_free(Port *port);
 SwitchPort *port_switch_port(Port *port);
 /** port_set_isolated: takes effect with the next frame. */
 void port_set_isolated(Port *port, bool isolated);
+
+/** port_set_queue_pairs: of PORT_KIND_VHOST_USER, at most; from the next VMM on. */
+void port_set_queue_pairs(Port *port, unsigned n);
 
 /**
  * port_set_offloads: @offloads (SwitchOffloads) are what the VMM takes, from

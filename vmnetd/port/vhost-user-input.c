@@ -1,0 +1,196 @@
+/*
+ * vhost-user links: frames from the guest
+ *
+ *   transmit ring --fetch--> chain = virtio_net_hdr | frame --> the switch
+ *                 <--use----       dealt with
+ *                 <-rewind--       not taken: it stays in the ring
+ *
+ * The header is copied to the stack; the frame stays where it is.  A batch is
+ * used and published when the switch has returned, and the driver called once
+ * for it.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "port/vhost-user.h"
+
+#include <string.h>
+
+/* Batches of one turn: others are to have theirs. */
+#define TURN_BATCHES 4
+/* Elements for the chains of a batch; one chain always fits. */
+#define POOL_LEN (LIMIT_CHAIN_DESCRIPTORS + 512)
+
+/** InputBatch: frames[i] is what chains[i] holds. */
+typedef struct InputBatch {
+    struct iovec iov[POOL_LEN];
+    VringChain chains[FRAME_BATCH_MAX];
+    Frame frames[FRAME_BATCH_MAX];
+    unsigned n;
+} InputBatch;
+
+/* What a driver has no say in, or has not filled in, is taken out. */
+static void tidy_header(struct virtio_net_hdr_v1 *vnet)
+{
+    vnet->flags &= VIRTIO_NET_HDR_F_NEEDS_CSUM;
+    vnet->num_buffers = 0;
+    if (!vnet->flags) {
+        vnet->csum_start = vnet->csum_offset = 0;
+        if (vnet->gso_type == VIRTIO_NET_HDR_GSO_NONE) {
+            vnet->hdr_len = vnet->gso_size = 0;
+        }
+    }
+}
+
+/* Copy the header out of @chain; @frame is what follows. */
+static void split_chain(const VhostUser *dev, VringChain *chain, Frame *frame)
+{
+    static struct iovec nothing;
+    unsigned missing = dev->header_len;
+    uint8_t header[sizeof(frame->vnet)] = { 0 };
+    struct iovec *iov = chain->iov;
+    unsigned n = chain->n_readable;
+
+    while (n && missing) {
+        size_t piece = MIN(missing, iov->iov_len);
+
+        memcpy(header + dev->header_len - missing, iov->iov_base, piece);
+        missing -= piece;
+        iov->iov_base = (uint8_t *)iov->iov_base + piece;
+        iov->iov_len -= piece;
+        if (iov->iov_len == 0) {
+            iov++;
+            n--;
+        }
+    }
+    memcpy(&frame->vnet, header, sizeof(header));
+    tidy_header(&frame->vnet);
+    frame->src_port = 0;
+    frame->iov = n ? iov : &nothing;
+    frame->n_iov = MAX(n, 1);
+    frame->len = 0;
+    if (chain->readable_len > dev->header_len) {
+        frame->len = MIN(chain->readable_len - dev->header_len,
+                         FRAME_LEN_MAX + 1);
+    }
+    if (frame->len > FRAME_LEN_MAX) {
+        /* Too long whatever its header says: the switch drops and counts it. */
+        memset(&frame->vnet, 0, sizeof(frame->vnet));
+    }
+}
+
+/* Fetch up to a batch. Returns: false if the ring is broken. */
+static bool fill_batch(VuRing *ring, InputBatch *batch)
+{
+    VringPool pool = { .iov = batch->iov, .max = POOL_LEN };
+    VringFetch fetch = VRING_FETCHED;
+
+    batch->n = 0;
+    while (batch->n < FRAME_BATCH_MAX) {
+        fetch = vring_fetch(&ring->vring, &pool, &batch->chains[batch->n]);
+        if (fetch != VRING_FETCHED) {
+            break;
+        }
+        split_chain(ring->dev, &batch->chains[batch->n],
+                    &batch->frames[batch->n]);
+        batch->n++;
+    }
+    return fetch != VRING_BROKEN;
+}
+
+/*
+ * Hand over one batch.
+ *
+ * Returns: whether all that it had was taken and the link goes on; @ret_more:
+ * whether there may be another.
+ */
+static bool input_batch(VuRing *ring, int64_t now_ms, bool *ret_more)
+{
+    VhostUser *dev = ring->dev;
+    InputBatch batch;
+    unsigned i, taken = 0;
+
+    *ret_more = false;
+    if (!fill_batch(ring, &batch)) {
+        vring_rewind(&ring->vring, batch.chains, batch.n);
+        return vu_ring_check(ring);
+    }
+    if (batch.n == 0) {
+        return true;
+    }
+    taken = port_link_input(dev->port, batch.frames, batch.n, now_ms);
+    if (taken < batch.n) {
+        vring_rewind(&ring->vring, &batch.chains[taken], batch.n - taken);
+    }
+    for (i = 0; i < taken; i++) {
+        vring_use(&ring->vring, &batch.chains[i], 0);
+    }
+    ring->is_dirty |= taken > 0;
+    vu_ring_flush(ring);
+    *ret_more = batch.n == FRAME_BATCH_MAX;
+    return vu_ring_check(ring) && taken == batch.n;
+}
+
+/* Returns: false if the port is parked or the link has failed. */
+static bool drain_ring(VuRing *ring, int64_t now_ms, bool *ret_more)
+{
+    unsigned n;
+
+    vring_disable_kick(&ring->vring);
+    for (n = 0; n < TURN_BATCHES; n++) {
+        bool has_more;
+
+        if (!input_batch(ring, now_ms, &has_more)) {
+            return false;
+        }
+        if (!has_more) {
+            return true;
+        }
+    }
+    *ret_more = true;
+    return true;
+}
+
+void vu_input_run(VhostUser *dev, int64_t now_ms)
+{
+    bool has_more = false;
+    unsigned i;
+
+    for (i = 1; i < dev->n_rings && !dev->is_failed; i += 2) {
+        VuRing *ring = &dev->rings[i];
+
+        if (vu_ring_is_live(ring) && !drain_ring(ring, now_ms, &has_more)) {
+            return;
+        }
+    }
+    for (i = 1; i < dev->n_rings && !has_more; i += 2) {
+        VuRing *ring = &dev->rings[i];
+
+        has_more = vu_ring_is_live(ring) && vring_enable_kick(&ring->vring);
+    }
+    if (has_more) {
+        port_link_yield(dev->port);
+    }
+}
+
+void vu_input_discard(VuRing *ring)
+{
+    uint64_t *counter = &port_link_counters(ring->dev->port)
+                             ->drops[SWITCH_DROP_NOT_CONNECTED];
+    struct iovec iov[POOL_LEN];
+    VringChain chain;
+    unsigned left = ring->config.num;
+
+    do {
+        VringPool pool = { .iov = iov, .max = POOL_LEN };
+
+        while (left && vring_fetch(&ring->vring, &pool, &chain) ==
+                       VRING_FETCHED) {
+            vring_use(&ring->vring, &chain, 0);
+            ring->is_dirty = true;
+            port_counter_add(counter, 1);
+            pool.n = 0;
+            left--;
+        }
+        vu_ring_flush(ring);
+    } while (vu_ring_check(ring) && left && vring_enable_kick(&ring->vring));
+}
