@@ -222,6 +222,97 @@ static void test_stream_shares_acks(Guest *g)
     close(listener);
 }
 
+/* Returns: ACKs that came since it was asked last. */
+static unsigned count_acks(Guest *g)
+{
+    unsigned n = g->got.length;
+
+    g_queue_clear_full(&g->got, (GDestroyNotify)guest_frame_free);
+    return n;
+}
+
+/* Writes of 128 KiB in large segments: in a stream, their ends share as well. */
+static void test_large_writes_share_acks(Guest *g)
+{
+    uint16_t port;
+    int listener = outside_listen(g, &port);
+    int fd = guest_connect(g, listener, port, 7, 61440);
+    static uint8_t data[61440], got[2 * 61440 + 8192];
+    unsigned i, n_acks = 0;
+    TcpHeader tcp;
+
+    for (i = 0; i < 40; i++) {
+        if (i == 20) {
+            n_acks = 0;
+        }
+        guest_tcp(g, TCP_ACK, data, sizeof(data));
+        guest_tcp(g, TCP_ACK, data, sizeof(data));
+        guest_tcp(g, TCP_ACK | TCP_PSH, data, 8192);
+        n_acks += count_acks(g);
+        outside_read(fd, got, sizeof(got));
+    }
+    g_assert_cmpuint(n_acks, >=, 8);
+    g_assert_cmpuint(n_acks, <=, 12);
+    /* The last one is not forgotten. */
+    guest_tcp(g, TCP_ACK | TCP_PSH, data, 100);
+    guest_advance(g, 4);
+    guest_expect_tcp(g, TCP_ACK, &tcp);
+    g_assert_cmpuint(tcp.ack, ==, g->seq);
+    close(fd);
+    close(listener);
+}
+
+/* A guest that has only three segments in flight seldom waits for the timer. */
+static void test_short_flight_seldom_waits(Guest *g)
+{
+    uint16_t port;
+    int listener = outside_listen(g, &port);
+    int fd = guest_connect(g, listener, port, 7, 1460);
+    static uint8_t data[1460], got[3 * 1460];
+    unsigned i, j, n_waits = 0;
+
+    for (i = 0; i < 1000; i++) {
+        for (j = 0; j < 3; j++) {
+            guest_tcp(g, TCP_ACK, data, sizeof(data));
+        }
+        outside_read(fd, got, sizeof(got));
+        if (!count_acks(g)) {
+            guest_advance(g, 4);
+            g_assert_cmpuint(count_acks(g), ==, 1);
+            n_waits++;
+        }
+    }
+    g_assert_cmpuint(n_waits, >=, 1);
+    g_assert_cmpuint(n_waits, <=, 6);
+    close(fd);
+    close(listener);
+}
+
+/* A pause makes the timer send an ACK: the stream behind it is one again. */
+static void test_pauses_cost_little(Guest *g)
+{
+    uint16_t port;
+    int listener = outside_listen(g, &port);
+    int fd = guest_connect(g, listener, port, 7, 61440);
+    static uint8_t data[61440], got[61440];
+    unsigned i, j, n_acks = 0;
+
+    for (i = 0; i < 8; i++) {
+        n_acks = 0;
+        for (j = 0; j < 33; j++) {
+            guest_tcp(g, TCP_ACK, data, sizeof(data));
+            n_acks += count_acks(g);
+            outside_read(fd, got, sizeof(got));
+        }
+        guest_advance(g, 4);
+        g_assert_cmpuint(count_acks(g), ==, 1);
+    }
+    g_assert_cmpuint(n_acks, >=, 7);
+    g_assert_cmpuint(n_acks, <=, 8);
+    close(fd);
+    close(listener);
+}
+
 static void test_batch_has_one_ack(Guest *g)
 {
     uint16_t port;
@@ -309,6 +400,9 @@ static const TcpTest tests[] = {
     { "sack", test_sack },
     { "duplicate-acks", test_duplicate_acks },
     { "stream-shares-acks", test_stream_shares_acks },
+    { "large-writes-share-acks", test_large_writes_share_acks },
+    { "short-flight-seldom-waits", test_short_flight_seldom_waits },
+    { "pauses-cost-little", test_pauses_cost_little },
     { "batch-has-one-ack", test_batch_has_one_ack },
     { "window-closes-and-opens", test_window_closes_and_opens },
 };

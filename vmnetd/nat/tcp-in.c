@@ -161,14 +161,13 @@ static void tcp_data(TcpFlow *f, const Frame *frame, const TcpHeader *tcp)
 {
     int32_t old = tcp_seq_diff(tcp_expected(f), tcp->seq);
 
-    /* RFC 9293 3.8.6.3: full segments of a stream may share an ACK. */
-    if (old != 0 || tcp->payload_len < f->seg_max || f->held || f->blocked ||
-        (tcp->flags & TCP_PSH)) {
-        f->ack_now = true;
-    } else {
+    if (old == 0 && tcp_ack_may_wait(f, tcp->payload_len,
+                                     tcp->flags & TCP_PSH)) {
         f->ack_later = true;
-        f->seg_max = tcp->payload_len;
+        f->seg_max = MAX(f->seg_max, tcp->payload_len);
         f->streak += tcp->payload_len;
+    } else {
+        f->ack_now = true;
     }
     if (old < 0) {
         if (!f->blocked) {

@@ -89,6 +89,7 @@ struct TcpFlow {
     uint32_t ack_sent;      /* acknowledged so far */
     uint32_t seg_max;       /* largest segment of the guest */
     uint32_t streak;        /* bytes in order since an ACK came too late */
+    uint32_t streak_min;    /* so many make ACKs rarer */
     bool ack_now;
     bool ack_later;         /* ... or with others, by ack_ms at the latest */
     bool window_now;        /* the window may have grown */
@@ -115,6 +116,10 @@ struct TcpFlow {
     uint32_t srtt_ms, rttvar_ms, rto_ms;
     uint8_t n_retries;
 };
+
+/* Where TcpFlow.streak_min begins, and ends. */
+#define TCP_STREAK_BYTES (128 * 1024)
+#define TCP_STREAK_BYTES_MAX (16 * 1024 * 1024)
 
 static inline bool tcp_guest_closed(const TcpFlow *f)
 {
@@ -210,6 +215,13 @@ void tcp_send_control(TcpFlow *f, uint8_t flags, uint32_t seq, int64_t now_ms);
 /** tcp_send_rst: to answer a segment that belongs to no flow. */
 void tcp_send_rst(Nat *nat, const IpPacket *ip, const TcpHeader *tcp,
                   int64_t now_ms);
+/**
+ * tcp_ack_may_wait: the next @len bytes in order came, @push: the end of a
+ * write.  May their acknowledgement wait for others?
+ */
+bool tcp_ack_may_wait(const TcpFlow *f, uint32_t len, bool push);
+/** tcp_ack_late: the timer had to send one. */
+void tcp_ack_late(TcpFlow *f);
 /** tcp_acks_sent: a segment with rcv_nxt leaves. */
 void tcp_acks_sent(TcpFlow *f);
 /** tcp_send_acks: acknowledgements and window updates that are still due. */

@@ -74,6 +74,7 @@ static TcpFlow *tcp_new(Nat *nat, int fd, const IpEndpoint *guest,
     f->rto_ms = RTO_INITIAL_MS;
     f->timer_ms = f->ack_ms = f->retry_ms = FLOW_NEVER;
     f->seg_max = TCP_MSS_DEFAULT_V4;
+    f->streak_min = TCP_STREAK_BYTES;
     f->rtt_start_ms = -1;
     return f;
 }

@@ -8,11 +8,11 @@
 #include <string.h>
 #include <linux/sock_diag.h>
 
-/* Full segments to an ACK, once that many bytes have come without a pause. */
+/* Full segments to an ACK: of a stream, and before it is one. */
 #define ACK_SEGMENTS 8
 #define ACK_SEGMENTS_SLOW 2
-#define STREAK_BYTES (128 * 1024)
-#define ACK_BYTES_MAX (32 * 1024)
+/* A guest's send buffer is larger, as a rule. */
+#define ACK_BYTES_MAX (256 * 1024)
 #define ACK_DELAY_MS 4
 
 /*
@@ -140,17 +140,48 @@ void tcp_acks_sent(TcpFlow *f)
 
 /*
  * Each ACK costs the guest an interrupt, so that a stream has one per
- * ACK_SEGMENTS segments; but a guest whose congestion window is smaller than
- * that must not wait for the timer every time.
+ * ACK_SEGMENTS segments.  But a guest that can have less than that in flight
+ * would wait for the timer every time.  When the timer had to help, ACKs are
+ * frequent until a stream has come again, a longer one each time, as long as
+ * the number is never reached; a guest that does reach it has only paused.
  */
+static bool tcp_is_stream(const TcpFlow *f)
+{
+    return f->streak >= f->streak_min;
+}
+
+/*
+ * RFC 9293 3.8.6.3: full segments may share an ACK.  What ends a write may be
+ * all that there is, except in a stream: there, large segments come with an end
+ * in every second or third.
+ */
+bool tcp_ack_may_wait(const TcpFlow *f, uint32_t len, bool push)
+{
+    return !f->held && !f->blocked &&
+           (tcp_is_stream(f) || (len >= f->seg_max && !push));
+}
+
+void tcp_ack_late(TcpFlow *f)
+{
+    if (tcp_is_stream(f)) {
+        f->streak_min = MIN(2 * f->streak_min, TCP_STREAK_BYTES_MAX);
+    }
+    f->streak = 0;
+    f->ack_ms = FLOW_NEVER;
+    f->ack_now = true;
+}
+
 static void tcp_delay_ack(TcpFlow *f, int64_t now_ms)
 {
     uint32_t due = f->rcv_nxt - f->ack_sent;
-    unsigned n = f->streak < STREAK_BYTES ? ACK_SEGMENTS_SLOW : ACK_SEGMENTS;
+    unsigned n = tcp_is_stream(f) ? ACK_SEGMENTS : ACK_SEGMENTS_SLOW;
 
     if (due >= MAX(MIN(n * f->seg_max, ACK_BYTES_MAX), f->seg_max) ||
         due >= f->rcv_edge - f->rcv_nxt) {
         f->ack_now = true;
+        if (tcp_is_stream(f)) {
+            f->streak_min = TCP_STREAK_BYTES;
+        }
     } else if (f->ack_ms == FLOW_NEVER) {
         f->ack_ms = now_ms + ACK_DELAY_MS;
     }

@@ -311,9 +311,7 @@ void tcp_timer(Nat *nat, Flow *flow, int64_t now_ms)
     TcpFlow *f = (TcpFlow *)flow;
 
     if (f->ack_ms <= now_ms) {
-        f->ack_ms = FLOW_NEVER;
-        f->ack_now = true;
-        f->streak = 0;
+        tcp_ack_late(f);
         tcp_pend(f);
     }
     if (f->retry_ms <= now_ms) {
