@@ -81,6 +81,8 @@
 /* A stream port's queue towards its VMM, and its read buffer, in bytes. */
 #define LIMIT_PORT_QUEUE_BYTES (256 * 1024)
 #define LIMIT_PORT_READ_BYTES (256 * 1024)
+/* Queues of a tap: as many as a guest has pairs of. */
+#define LIMIT_TAP_QUEUES 8
 /* The read buffer of a port whose VMM sends frames to be cut: 32 of 64 KiB. */
 #define LIMIT_PORT_BATCH_BYTES (32 * (64 * 1024 + 128))
 /* Regions of a guest's memory: all netdevs' stay below vm.max_map_count. */

@@ -17,7 +17,7 @@ from scapy.layers.inet import IP, TCP
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
-from qmp import QmpFailure, RawQmp
+from lib.qmp import QmpError
 
 MAC_A, MAC_B = '52:54:00:0f:00:01', '52:54:00:0f:00:02'
 HEADER = struct.Struct('<BBHHHHH')
@@ -85,7 +85,7 @@ def cut_correctly(vmm, skip, length):
 @pytest.fixture
 def client(daemon):
     """One that netdevs belong to."""
-    with RawQmp(daemon.socket, negotiate=True) as made:
+    with daemon.qmp() as made:
         yield made
 
 
@@ -129,7 +129,7 @@ def test_refused(client):
     client.call('netdev_add', type='vmnet-shared', id='n0')
 
     def fails(text, **options):
-        with pytest.raises(QmpFailure) as failure:
+        with pytest.raises(QmpError) as failure:
             client.call('export-add', id='e0', netdev='n0',
                         addr={'type': 'unix'}, **options)
         assert failure.value.text == text
@@ -146,7 +146,7 @@ def test_refused(client):
             ('e0', ['csum'], "export 'e0': its frames carry no virtio_net_hdr"),
             ('e0', ['uso'], "export 'e0': offloads need 'csum' among them"),
             ('e1', [], "Export 'e1' is not found")):
-        with pytest.raises(QmpFailure) as failure:
+        with pytest.raises(QmpError) as failure:
             client.call('export-set-offloads', id=ident, offloads=what)
         assert failure.value.text == text
     assert offloads(client, 'e0') is None

@@ -63,7 +63,8 @@ static bool check_options(Client *client, const ExportOptions *options,
                             "Parameter 'id' expects an identifier");
         return false;
     }
-    if (!export_check_offloads(options, error)) {
+    if (!export_check_offloads(options, error)
+        || !export_check_tap(options, error)) {
         return false;
     }
     if (options->has_queues

@@ -1,7 +1,8 @@
 /*
  * Opening an export's socket: listen, connect, or take a descriptor
  *
- * The drivers' table holds what differs between the types.
+ * The drivers' table holds what differs between the types; a tap is no socket,
+ * see export-tap.c.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -37,6 +38,10 @@ static const ExportDriver drivers[EXPORT_TYPE__MAX] = {
         .kind = PORT_KIND_VHOST_USER,
         .socket_type = SOCK_STREAM,
         .types = { SOCK_STREAM },
+    },
+    [EXPORT_TYPE_TAP] = {
+        .name = "tap",
+        .kind = PORT_KIND_TAP,
     },
 };
 
@@ -181,11 +186,7 @@ static bool open_path(ControlExport *export, Client *client, const char *path,
     return own && listen_at(export, own, error);
 }
 
-/*
- * A descriptor by name, as getfd gave it; on the command line by number, as
- * vmnetd inherited it (QEMU's rule: names do not begin with a digit).
- */
-static int take_fd(Client *client, const char *name, GError **error)
+int export_take_fd(Client *client, const char *name, GError **error)
 {
     guint64 number;
     int fd;
@@ -214,12 +215,15 @@ bool export_open(ControlExport *export, Client *client, const char *path,
     const char *name;
     int fd;
 
+    if (options->type == EXPORT_TYPE_TAP) {
+        return export_open_tap(export, client, error);
+    }
     if (is_path) {
         return open_path(export, client, path ? path : addr->u.q_unix.path,
                          server, error);
     }
     name = addr->u.fd.str;
-    fd = take_fd(client, name, error);
+    fd = export_take_fd(client, name, error);
     if (fd < 0) {
         return false;
     }

@@ -32,6 +32,18 @@ const ExportDriver *export_driver(ExportType type);
 bool export_open(ControlExport *export, Client *client, const char *path,
                  GError **error);
 
+/** export_check_tap: what the options say of a tap fits together. */
+bool export_check_tap(const ExportOptions *options, GError **error);
+/** export_open_tap: as export_open(), of type tap. */
+bool export_open_tap(ControlExport *export, Client *client, GError **error);
+/**
+ * export_take_fd: a descriptor by name, as getfd gave it; on the command line by
+ * number, as vmnetd inherited it (QEMU's rule: names do not begin with a digit).
+ */
+int export_take_fd(Client *client, const char *name, GError **error);
+
+/** export_attached: the port has a VMM; @vmm_pid is 0 if not known. */
+void export_attached(ControlExport *export, pid_t vmm_pid);
 /** export_attach: a VMM is there: give @fd (transfer full) to the port. */
 bool export_attach(ControlExport *export, int fd, GError **error);
 /** export_watch: look for VMMs, unless nothing could be done with one. */

@@ -70,6 +70,12 @@ static void set_connected(ControlExport *export, bool connected, pid_t vmm_pid,
     }
 }
 
+void export_attached(ControlExport *export, pid_t vmm_pid)
+{
+    export_apply_offloads(export);
+    set_connected(export, true, vmm_pid, NULL);
+}
+
 bool export_attach(ControlExport *export, int fd, GError **error)
 {
     pid_t vmm_pid = peer_pid(fd);
@@ -77,8 +83,7 @@ bool export_attach(ControlExport *export, int fd, GError **error)
     if (!port_connect(export->netdev->port, export_kind(export), fd, error)) {
         return false;
     }
-    export_apply_offloads(export);
-    set_connected(export, true, vmm_pid, NULL);
+    export_attached(export, vmm_pid);
     return true;
 }
 

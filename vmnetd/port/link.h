@@ -15,17 +15,19 @@
 /**
  * PortLinkDriver: one kind of link.  @link is what open() returned.
  * @socket_types: a bit (1 << SOCK_STREAM, ...) for each type of socket that
- *     it works on
+ *     it works on; 0: on something else, which open() checks
  * @socket_types_str: these, for an error message
  */
 typedef struct PortLinkDriver {
     unsigned socket_types;
     const char *socket_types_str;
     /*
-     * @fd is a socket of one of these types; (transfer full) on success.
+     * @fd is of one of these types; (transfer full) on success.
      * Calls port_link_up() if it knows its peer, or does so later.
      */
     void *(*open)(Port *port, int fd, GError **error);
+    /* (optional) @fd is one more queue of the same; (transfer full) on success. */
+    bool (*add_queue)(void *link, int fd, GError **error);
     void (*close)(void *link);
     /* As in PortOps. */
     unsigned (*send)(void *link, const Frame *frames, unsigned n,
@@ -44,6 +46,7 @@ extern const PortLinkDriver port_link_stream;
 extern const PortLinkDriver port_link_dgram;
 extern const PortLinkDriver port_link_dgram_vnet;
 extern const PortLinkDriver port_link_vhost_user;
+extern const PortLinkDriver port_link_tap;
 
 Loop *port_link_loop(Port *port);
 uint32_t port_link_mtu(Port *port);

@@ -31,6 +31,7 @@ static const PortKindInfo kinds[PORT_KIND__MAX] = {
     [PORT_KIND_DGRAM] = { "dgram", &port_link_dgram },
     [PORT_KIND_DGRAM_VNET] = { "dgram", &port_link_dgram_vnet },
     [PORT_KIND_VHOST_USER] = { "vhost-user", &port_link_vhost_user },
+    [PORT_KIND_TAP] = { "tap", &port_link_tap },
 };
 
 /**
@@ -221,6 +222,9 @@ static bool check_socket(int fd, PortKind kind, GError **error)
     socklen_t len = sizeof(int);
     int type;
 
+    if (!driver->socket_types) {
+        return true;
+    }
     if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0) {
         g_set_error(error, VMNET_ERROR, VMNET_INVALID_ARGUMENT,
                     "%s port: fd %d: %s", kinds[kind].name, fd,
@@ -256,6 +260,18 @@ bool port_connect(Port *port, PortKind kind, int fd, GError **error)
     return true;
 
 fail:
+    close(fd);
+    return false;
+}
+
+bool port_add_queue(Port *port, int fd, GError **error)
+{
+    if (!port->link || !port->driver->add_queue) {
+        g_set_error(error, VMNET_ERROR, VMNET_INVALID_ARGUMENT,
+                    "%s port: takes one descriptor", kinds[port->kind].name);
+    } else if (port->driver->add_queue(port->link, fd, error)) {
+        return true;
+    }
     close(fd);
     return false;
 }

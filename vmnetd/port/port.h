@@ -2,8 +2,8 @@
  * A netdev's port: the place on the switch that VMMs come to and leave
  *
  * A Port lives as long as its netdev; a VMM is connected to it for a while by
- * a link, of which there is one kind per transport (stream, dgram, vhost-user;
- * tap to come).  Viewpoint: the switch's, see switch.h.
+ * a link, of which there is one kind per transport (stream, dgram, vhost-user,
+ * tap).  Viewpoint: the switch's, see switch.h.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -21,6 +21,7 @@ typedef enum PortKind {
     PORT_KIND_DGRAM,    /* SOCK_DGRAM or SOCK_SEQPACKET: a frame a datagram */
     PORT_KIND_DGRAM_VNET, /* the same, each with a virtio_net_hdr_v1 in front */
     PORT_KIND_VHOST_USER, /* SOCK_STREAM: messages; frames in shared memory */
+    PORT_KIND_TAP,      /* a tap interface with IFF_VNET_HDR */
     PORT_KIND__MAX
 } PortKind;
 
@@ -64,6 +65,12 @@ void port_set_offloads(Port *port, unsigned offloads);
  * another kind.
  */
 bool port_connect(Port *port, PortKind kind, int fd, GError **error);
+/**
+ * port_add_queue: @fd (transfer full) is one more queue of what is connected.
+ *
+ * Returns: false with @error: of another kind, or too many.
+ */
+bool port_add_queue(Port *port, int fd, GError **error);
 /** port_disconnect: close the link, keep port and counters. No event. */
 void port_disconnect(Port *port);
 bool port_is_connected(const Port *port);
