@@ -60,6 +60,8 @@
 #define LIMIT_NAT_WINDOW_BYTES (2 * 1024 * 1024)
 /* Peers that one UDP port of a guest, or one UDP forward, remembers. */
 #define LIMIT_NAT_UDP_PEERS 256
+/* Datagrams of a network that were received and wait for room: their bytes. */
+#define LIMIT_NAT_KEPT_BYTES (8 * 1024 * 1024)
 /* Forwards per network. */
 #define LIMIT_FORWARDS 1024
 /* Control connections, and of one client: descriptors and request size. */

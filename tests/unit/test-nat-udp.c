@@ -352,6 +352,45 @@ static void test_big_in(Guest *g)
 }
 
 /* A guest's fragments arrive as one datagram, in whatever order they come. */
+/* All fragments or none, and what came later waits behind them. */
+static void test_big_waits_for_room(Guest *g)
+{
+    uint16_t port;
+    int fd = outside_socket(g, SOCK_DGRAM, &port), i;
+    static uint8_t data[5000];
+    struct sockaddr_storage ss;
+    NatStats stats;
+    socklen_t len;
+
+    send_udp(g, 5000, port, "go", 2);
+    recv_from(fd, "go", &ss, &len);
+    for (i = 0; i < 2; i++) {
+        g_assert_cmpint(sendto(fd, data, sizeof(data), 0,
+                               (struct sockaddr *)&ss, len), >, 0);
+        g_assert_cmpint(sendto(fd, "small", 5, 0, (struct sockaddr *)&ss, len),
+                        ==, 5);
+        g->room = 3 * 1540;
+        guest_iterate(g);
+        guest_expect_nothing(g);
+        nat_resume(g->nat, g->now_ms);
+        guest_expect_nothing(g);
+        if (i == 0) {
+            g->room = 5 * 1540;
+            nat_resume(g->nat, g->now_ms);
+            g_assert_cmpuint(g->got.length, ==, 5);
+            g_queue_clear_full(&g->got, (GDestroyNotify)guest_frame_free);
+        }
+    }
+    /* A port that will never have so much. */
+    g->now_ms += 2000;
+    nat_resume(g->nat, g->now_ms);
+    expect_udp(g, &g->outside, port, 5000, "small", 5);
+    guest_expect_nothing(g);
+    nat_stats(g->nat, &stats);
+    g_assert_cmpuint(stats.datagrams_dropped, ==, 1);
+    close(fd);
+}
+
 static void test_big_out(Guest *g)
 {
     uint16_t port;
@@ -526,6 +565,7 @@ static const struct {
     { "many-peers", test_many_peers },
     { "big-in", test_big_in },
     { "big-out", test_big_out },
+    { "big-waits-for-room", test_big_waits_for_room },
     { "forward", test_forward },
     { "forward-finds-guest", test_forward_finds_guest },
     { "echo", test_echo },

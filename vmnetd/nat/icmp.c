@@ -26,6 +26,7 @@ typedef struct IcmpFlow {
     LoopWatch *watch;
     NatWait wait;
     uint16_t last_seq;
+    size_t max_len;         /* of a request so far, from its ICMP header on */
     bool is_failing;        /* could not receive: watched edge-triggered */
 } IcmpFlow;
 
@@ -59,7 +60,7 @@ static void icmp_answer(IcmpFlow *f, uint8_t *reply, size_t len,
 {
     Nat *nat = f->nat;
     IpHeaders headers = nat_headers(nat, &f->flow, IPPROTO_ICMP);
-    size_t at = ip_headers_len(headers.src.family), n;
+    size_t n;
     uint16_t seq = reply[6] << 8 | reply[7];
     uint32_t rest = (uint32_t)f->flow.guest.port << 16 | seq;
     uint8_t *frame = nat_big(nat, 1);
@@ -74,16 +75,7 @@ static void icmp_answer(IcmpFlow *f, uint8_t *reply, size_t len,
         return;
     }
     headers.proto = is_v4(f) ? IPPROTO_ICMP : IPPROTO_ICMPV6;
-    if (n - 14 > nat->config.mtu_bytes) {
-        nat_out_fragments(nat, &headers, frame + at, n - at, now_ms);
-    } else {
-        struct iovec iov = { frame, n };
-        Frame one;
-
-        frame_init(&one, &iov, 1);
-        nat_out_flush(nat, now_ms);
-        nat_output(nat, &one, 1, now_ms);
-    }
+    nat_out_packet(nat, &headers, frame, n, now_ms);
 }
 
 /* A kernel without memory is asked again when the next answer comes. */
@@ -100,12 +92,14 @@ static void icmp_read(IcmpFlow *f, int64_t now_ms)
 {
     Nat *nat = f->nat;
     uint8_t *reply = nat_big(nat, 0);
-    unsigned i;
+    /* An answer is as long as its request. */
+    unsigned n_frames = frag_count(f->flow.guest.addr.family, f->max_len,
+                                   nat->config.mtu_bytes), i;
     ssize_t n;
 
     for (i = 0; i < ICMP_BATCH; i++) {
-        if (nat_room(nat, &f->flow.mac, 14 + nat->config.mtu_bytes, 1,
-                     now_ms) == 0) {
+        if (nat_room(nat, &f->flow.mac, 14 + nat->config.mtu_bytes, n_frames,
+                     now_ms) < n_frames) {
             nat_wait(nat, &f->wait);
             loop_watch_set_events(f->watch, 0);
             return;
@@ -330,6 +324,7 @@ NatVerdict icmp_input(Nat *nat, const Frame *frame, const IpPacket *ip,
     }
     f->flow.mac = ip->eth_src;
     f->last_seq = icmp_echo_seq(&icmp);
+    f->max_len = MAX(f->max_len, ICMP_HEADER_LEN + icmp.payload_len);
     flow_touch(&f->flow, FLOW_TRANSIENT, now_ms);
     flow_set_deadline(&f->flow, now_ms + ICMP_IDLE_MS);
     icmp_send(f, frame, ip, &icmp);

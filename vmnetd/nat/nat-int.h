@@ -98,6 +98,7 @@ struct Nat {
     bool outputting;        /* ops.output() has not come back */
     bool resuming;
     uint64_t n_output;      /* frames handed out */
+    size_t kept_bytes;      /* of datagrams that wait for room */
     int64_t deadline_ms;
     NatStats stats;
 };
@@ -129,11 +130,11 @@ void nat_out_icmp_error(Nat *nat, const MacAddr *mac, const IpAddr *guest,
                         int64_t now_ms);
 
 /**
- * nat_out_fragments: a packet over the MTU.
- * @l4: transport header and payload, @l4_len bytes
+ * nat_out_packet: a packet of any size, in fragments if it is over the MTU.
+ * @frame: with its headers, @len bytes; built of @headers
  */
-void nat_out_fragments(Nat *nat, const IpHeaders *headers, const uint8_t *l4,
-                       size_t l4_len, int64_t now_ms);
+void nat_out_packet(Nat *nat, const IpHeaders *headers, uint8_t *frame,
+                    size_t len, int64_t now_ms);
 
 /** nat_big: memory for what does not fit into slot @i, up to NAT_N_BIG. */
 #define NAT_N_BIG 16

@@ -43,6 +43,9 @@ typedef struct NatRoute {
     IpAddr source;
 } NatRoute;
 
+/* A packet of 64 KiB in fragments of 576 bytes, each with what a port adds. */
+#define NAT_ROOM_WANTED (96 * 1024)
+
 typedef struct NatOps {
     /* May a guest reach @dst, and where is that? False: refused. */
     bool (*route)(void *opaque, uint8_t proto, const IpEndpoint *dst,
@@ -53,7 +56,7 @@ typedef struct NatOps {
     bool (*neighbour)(void *opaque, const IpAddr *guest, int64_t now_ms,
                       MacAddr *ret_mac, uint32_t *ret_port);
     /*
-     * Bytes that the port of @mac takes now. When 0 (or less than a frame)
+     * Bytes that the port of @mac takes now. When less than NAT_ROOM_WANTED
      * nat_resume() follows once there is room.
      */
     size_t (*room)(void *opaque, const MacAddr *mac, int64_t now_ms);
@@ -82,12 +85,14 @@ typedef struct NatConfig {
 
 /**
  * NatStats:
+ * @datagrams_dropped: for want of room, in fragments; see udp-receive.c
  * @flows_recycled: ended for others' sake, of this network or another one
  */
 typedef struct NatStats {
     unsigned tcp_flows, udp_flows, icmp_flows;
     uint64_t flows_made, flows_recycled, flows_refused;
     uint64_t retransmits;
+    uint64_t datagrams_dropped;
 } NatStats;
 
 /** nat_probe_peek_off: SO_PEEK_OFF works on TCP sockets of @family. */

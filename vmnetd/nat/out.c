@@ -116,8 +116,9 @@ uint8_t *nat_big(Nat *nat, unsigned i)
     return nat->stage.big + (size_t)i * NAT_BIG_BYTES;
 }
 
-void nat_out_fragments(Nat *nat, const IpHeaders *headers, const uint8_t *l4,
-                       size_t l4_len, int64_t now_ms)
+/* @l4: transport header and payload of a packet over the MTU. */
+static void nat_out_fragments(Nat *nat, const IpHeaders *headers,
+                              const uint8_t *l4, size_t l4_len, int64_t now_ms)
 {
     uint8_t heads[FRAME_BATCH_MAX][FRAG_HEADER_MAX];
     struct iovec iov[FRAME_BATCH_MAX][2];
@@ -140,6 +141,22 @@ void nat_out_fragments(Nat *nat, const IpHeaders *headers, const uint8_t *l4,
             batch = 0;
         }
     }
+}
+
+void nat_out_packet(Nat *nat, const IpHeaders *headers, uint8_t *frame,
+                    size_t len, int64_t now_ms)
+{
+    size_t at = ip_headers_len(headers->src.family);
+    struct iovec iov = { frame, len };
+    Frame one;
+
+    if (len - 14 > nat->config.mtu_bytes) {
+        nat_out_fragments(nat, headers, frame + at, len - at, now_ms);
+        return;
+    }
+    frame_init(&one, &iov, 1);
+    nat_out_flush(nat, now_ms);
+    nat_output(nat, &one, 1, now_ms);
 }
 
 unsigned nat_room(Nat *nat, const MacAddr *mac, size_t len, unsigned max,

@@ -6,6 +6,8 @@
 #ifndef VMNETD_NAT_UDP_INT_H
 #define VMNETD_NAT_UDP_INT_H
 
+#include <time.h>
+#include <linux/errqueue.h>
 #include "nat/nat-int.h"
 
 typedef struct UdpSocket UdpSocket;
@@ -39,7 +41,15 @@ struct UdpSocket {
     int pmtu;               /* value of IP_MTU_DISCOVER; -1: not set yet */
     bool unwatched;         /* waits for its receiver */
     bool is_failing;        /* could not receive: watched edge-triggered */
+    GQueue kept;            /* received, and no room yet for all fragments */
 };
+
+typedef union UdpControl {
+    struct cmsghdr align;
+    uint8_t buf[CMSG_SPACE(sizeof(struct in6_pktinfo)) +
+                CMSG_SPACE(sizeof(struct sock_extended_err) +
+                           sizeof(struct sockaddr_in6))];
+} UdpControl;
 
 /** udp_socket_init: @fd is the socket's from now on, also on failure. */
 bool udp_socket_init(UdpSocket *sock, Nat *nat, const UdpSocketOps *ops,
@@ -56,6 +66,11 @@ void udp_socket_watch(UdpSocket *sock, bool on);
 void udp_socket_send(UdpSocket *sock, const Frame *frame, const IpPacket *ip,
                      const UdpDatagram *udp, const IpEndpoint *target,
                      const IpAddr *source, int64_t now_ms);
+
+/** udp_read_errors: ICMP errors for the guest of what the outside said. */
+void udp_read_errors(UdpSocket *sock, int64_t now_ms);
+/** udp_kept_clear: forget what was received and has not left. */
+void udp_kept_clear(UdpSocket *sock);
 
 /** udp_forward_input: the answer to a forward's client. False: it is none. */
 bool udp_forward_input(Nat *nat, const Frame *frame, const IpPacket *ip,

@@ -1,15 +1,11 @@
 /*
- * UDP sockets: datagrams and errors, in and out
+ * UDP sockets: datagrams of guests, errors of the outside
  *
  * Theory of operation
  *
  * A socket is never connected, so it hears of errors only by IP_RECVERR: each
  * waits in the error queue with the address it is about and the beginning of
  * the datagram, of which an ICMP error for the guest is made again.
- *
- * Datagrams are received many at a time, right behind the place for their
- * headers.  One that is longer than a slot goes on in a buffer of its own, and
- * leaves in fragments.
  *
  * The watch is level-triggered, so that a turn may end early; a socket that
  * waits for its receiver (room, or a MAC) is not watched for that long.
@@ -20,20 +16,10 @@
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
-#include <linux/errqueue.h>
 #include "proto/checksum.h"
 
-#define UDP_BATCH NAT_N_BIG
-/* Read in one turn: who sends without end has to wait for the others. */
+/* Read in one turn. */
 #define ERRORS_MAX 16
-#define BATCHES_MAX 8
-
-typedef union UdpControl {
-    struct cmsghdr align;
-    uint8_t buf[CMSG_SPACE(sizeof(struct in6_pktinfo)) +
-                CMSG_SPACE(sizeof(struct sock_extended_err) +
-                           sizeof(struct sockaddr_in6))];
-} UdpControl;
 
 /* ---- errors ---- */
 
@@ -100,7 +86,7 @@ static const struct sock_extended_err *find_error(struct msghdr *msg)
     return NULL;
 }
 
-static void udp_read_errors(UdpSocket *sock, int64_t now_ms)
+void udp_read_errors(UdpSocket *sock, int64_t now_ms)
 {
     uint8_t payload[ICMP6_ERROR_PACKET_MAX];
     unsigned i;
@@ -232,136 +218,7 @@ void udp_socket_send(UdpSocket *sock, const Frame *frame, const IpPacket *ip,
     }
 }
 
-/* ---- for guests ---- */
-
-static IpAddr find_destination(struct msghdr *msg)
-{
-    struct cmsghdr *cmsg;
-    struct in_pktinfo info4;
-    struct in6_pktinfo info6;
-    IpAddr none = { 0 };
-
-    for (cmsg = CMSG_FIRSTHDR(msg); cmsg; cmsg = CMSG_NXTHDR(msg, cmsg)) {
-        if (cmsg->cmsg_level == IPPROTO_IP && cmsg->cmsg_type == IP_PKTINFO) {
-            memcpy(&info4, CMSG_DATA(cmsg), sizeof(info4));
-            return ip_addr_v4(g_ntohl(info4.ipi_spec_dst.s_addr));
-        }
-        if (cmsg->cmsg_level == IPPROTO_IPV6 &&
-            cmsg->cmsg_type == IPV6_PKTINFO) {
-            memcpy(&info6, CMSG_DATA(cmsg), sizeof(info6));
-            return ip_addr_v6(&info6.ipi6_addr);
-        }
-    }
-    return none;
-}
-
-static IpHeaders udp_headers(UdpSocket *sock, const IpEndpoint *outside)
-{
-    return (IpHeaders){
-        .eth_src = sock->nat->config.gateway_mac, .eth_dst = sock->mac,
-        .src = outside->addr, .dst = sock->guest.addr,
-        .proto = IPPROTO_UDP, .ttl = 64,
-    };
-}
-
-/*
- * A datagram over the MTU: @len bytes, the first in slot @i, the rest in its
- * big buffer.
- */
-static void udp_output_big(UdpSocket *sock, const IpEndpoint *outside,
-                           unsigned i, size_t slot_len, size_t len,
-                           int64_t now_ms)
-{
-    Nat *nat = sock->nat;
-    IpHeaders headers = udp_headers(sock, outside);
-    size_t at = ip_headers_len(headers.src.family);
-    g_autofree uint8_t *whole = g_malloc(UDP_HEADROOM + len);
-
-    memcpy(whole + at + UDP_HEADER_LEN, nat_stage_slot(nat, i) + TCP_HEADROOM,
-           slot_len);
-    memcpy(whole + at + UDP_HEADER_LEN + slot_len, nat_big(nat, i),
-           len - slot_len);
-    if (udp_build(whole, UDP_HEADROOM + len, &headers, outside->port,
-                  sock->guest.port, whole + at + UDP_HEADER_LEN, len)) {
-        nat_out_fragments(nat, &headers, whole + at, UDP_HEADER_LEN + len,
-                          now_ms);
-    }
-}
-
-static void udp_output(UdpSocket *sock, const IpEndpoint *outside, unsigned i,
-                       size_t len, unsigned frame_index)
-{
-    NatStage *stage = &sock->nat->stage;
-    IpHeaders headers = udp_headers(sock, outside);
-    size_t head_len = ip_headers_len(headers.src.family) + UDP_HEADER_LEN;
-    struct iovec *iov = &stage->iov[frame_index * NAT_STAGE_IOV];
-    uint8_t *data = nat_stage_slot(sock->nat, i) + TCP_HEADROOM;
-    struct iovec payload = { data, len };
-
-    headers.dont_fragment = false;
-    headers.id = ++sock->nat->ip_id;
-    udp_headers_build(data - head_len, &headers, outside->port,
-                      sock->guest.port, &payload, 1, len);
-    iov[0] = (struct iovec){ data - head_len, head_len + len };
-    frame_init(&stage->frames[frame_index], iov, 1);
-}
-
-typedef struct UdpReceived {
-    struct mmsghdr msgs[UDP_BATCH];
-    struct iovec iov[UDP_BATCH][2];
-    struct sockaddr_storage names[UDP_BATCH];
-    UdpControl control[UDP_BATCH];
-} UdpReceived;
-
-static int udp_receive(UdpSocket *sock, UdpReceived *r, unsigned n,
-                       size_t slot_len)
-{
-    unsigned i;
-
-    for (i = 0; i < n; i++) {
-        r->iov[i][0] = (struct iovec){
-            nat_stage_slot(sock->nat, i) + TCP_HEADROOM, slot_len
-        };
-        r->iov[i][1] = (struct iovec){ nat_big(sock->nat, i), NAT_BIG_BYTES };
-        r->msgs[i].msg_hdr = (struct msghdr){
-            .msg_name = &r->names[i], .msg_namelen = sizeof(r->names[i]),
-            .msg_iov = r->iov[i], .msg_iovlen = 2,
-            .msg_control = &r->control[i],
-            .msg_controllen = sizeof(r->control[i]),
-        };
-    }
-    return recvmmsg(sock->fd, r->msgs, n, MSG_DONTWAIT, NULL);
-}
-
-/* Frames for the guest of what has been received. */
-static void udp_deliver(UdpSocket *sock, UdpReceived *r, unsigned n,
-                        size_t slot_len, int64_t now_ms)
-{
-    Nat *nat = sock->nat;
-    unsigned i, n_frames = 0;
-    IpEndpoint from, outside;
-    IpAddr to;
-
-    nat_out_flush(nat, now_ms);
-    for (i = 0; i < n; i++) {
-        size_t len = r->msgs[i].msg_len;
-
-        to = find_destination(&r->msgs[i].msg_hdr);
-        if (!ip_endpoint_from_sockaddr((struct sockaddr *)&r->names[i],
-                                       r->msgs[i].msg_hdr.msg_namelen, &from) ||
-            !sock->ops->came(sock, &from, &to, now_ms, &outside)) {
-            continue;
-        }
-        if (len > slot_len) {
-            udp_output_big(sock, &outside, i, slot_len, len, now_ms);
-        } else {
-            udp_output(sock, &outside, i, len, n_frames++);
-        }
-    }
-    if (n_frames) {
-        nat_output(nat, nat->stage.frames, n_frames, now_ms);
-    }
-}
+/* ---- events ---- */
 
 void udp_socket_watch(UdpSocket *sock, bool on)
 {
@@ -370,50 +227,6 @@ void udp_socket_watch(UdpSocket *sock, bool on)
         sock->is_failing = false;
         loop_watch_set_events(sock->watch, on ? EPOLLIN : 0);
     }
-}
-
-/*
- * While the kernel has no memory to receive with, only the next datagram tells
- * us to try again: the ones that wait would do so over and over.
- */
-static void set_failing(UdpSocket *sock, bool is_failing)
-{
-    if (sock->is_failing != is_failing) {
-        sock->is_failing = is_failing;
-        loop_watch_set_events(sock->watch,
-                              is_failing ? EPOLLIN | EPOLLET : EPOLLIN);
-    }
-}
-
-void udp_socket_read(UdpSocket *sock, int64_t now_ms)
-{
-    Nat *nat = sock->nat;
-    unsigned headers = sock->guest.addr.family == AF_INET ? 28 : 48, i, max;
-    size_t slot_len = nat->config.mtu_bytes - headers;
-    bool is_failing;
-    UdpReceived r;
-    int n = 1;
-
-    for (i = 0; i < BATCHES_MAX && n > 0; i++) {
-        max = nat_room(nat, &sock->mac, 14 + nat->config.mtu_bytes,
-                       MIN(UDP_BATCH, nat->stage.n_slots), now_ms);
-        if (max == 0) {
-            nat_wait(nat, &sock->wait);
-            udp_socket_watch(sock, false);
-            return;
-        }
-        n = udp_receive(sock, &r, max, slot_len);
-        if (n < 0 && errno != EAGAIN && errno != EINTR) {
-            udp_read_errors(sock, now_ms);      /* the error was theirs */
-            n = udp_receive(sock, &r, max, slot_len);
-        }
-        if (n > 0) {
-            udp_deliver(sock, &r, n, slot_len, now_ms);
-        }
-    }
-    is_failing = n < 0 && errno != EAGAIN && errno != EINTR;
-    udp_socket_watch(sock, true);
-    set_failing(sock, is_failing);
 }
 
 static void udp_socket_event(void *opaque, uint32_t events, int64_t now_ms)
@@ -467,5 +280,6 @@ void udp_socket_clear(UdpSocket *sock)
 {
     g_clear_pointer(&sock->watch, loop_watch_free);
     nat_wait_cancel(sock->nat, &sock->wait);
+    udp_kept_clear(sock);
     close(sock->fd);
 }

@@ -78,7 +78,7 @@ size_t network_room(void *opaque, const MacAddr *mac, int64_t now_ms)
         return ROOM_UNKNOWN;
     }
     room = switch_port_room(port);
-    if (room < FRAME_LEN_MAX) {
+    if (room < NAT_ROOM_WANTED) {
         switch_port_wait(port, network->gateway_port);
     }
     return room;
