@@ -16,6 +16,7 @@
  * ClientCall: at most one of @func, @text_func and @undo is set.
  * @deadline_us: G_MAXINT64: none
  * @undo: a netdev to be removed if the command succeeds
+ * @owned: freed if @func is not called
  */
 typedef struct ClientCall {
     int64_t id;
@@ -24,11 +25,13 @@ typedef struct ClientCall {
     VmnetCommandFunc text_func;
     gpointer user_data;
     char *undo;
+    gpointer owned;
 } ClientCall;
 
 static void call_free(ClientCall *call)
 {
     g_free(call->undo);
+    g_free(call->owned);
     g_free(call);
 }
 
@@ -36,6 +39,7 @@ static void call_end(VmnetClient *client, ClientCall *call,
                      const JsonValue *result, const GError *error)
 {
     if (call->func) {
+        call->owned = NULL;
         call->func(client, result, error, call->user_data);
     } else if (call->text_func) {
         g_autofree char *text = result ? json_to_text(result) : NULL;
@@ -94,6 +98,22 @@ int64_t client_call(VmnetClient *client, const char *command, JsonValue *args,
         call->user_data = user_data;
     }
     return call ? call->id : 0;
+}
+
+bool client_call_owned(VmnetClient *client, const char *command,
+                       JsonValue *args, int64_t deadline_us, ClientAnswer func,
+                       gpointer user_data, GError **error)
+{
+    ClientCall *call = call_begin(client, command, args, -1, deadline_us,
+                                  error);
+
+    if (!call) {
+        g_free(user_data);
+        return false;
+    }
+    call->func = func;
+    call->user_data = call->owned = user_data;
+    return true;
 }
 
 void client_netdev_del(VmnetClient *client, const char *netdev)

@@ -33,6 +33,7 @@ typedef struct Connector Connector;
  * @eof: the daemon has closed its end
  * @output: of ClientOutput: what is still to be sent
  * @calls: of ClientCall, oldest first
+ * @networks: name -> how many references to that network there are
  */
 struct VmnetClient {
     gatomicrefcount refs;
@@ -53,6 +54,7 @@ struct VmnetClient {
 
     GQueue calls;
     int64_t next_id;
+    GHashTable *networks;
 
     char *version;
     char *notice;
@@ -73,6 +75,8 @@ VmnetClient *vmnet_client_new(GError **error);
 void client_lose(VmnetClient *client, GError *error);
 /** client_set_connected: the greeting is over. */
 void client_set_connected(VmnetClient *client);
+/** client_count_network: one more reference to network @name. */
+void client_count_network(VmnetClient *client, const char *name);
 /** client_arm: make the descriptor readable at the next deadline. */
 void client_arm(VmnetClient *client);
 
@@ -110,6 +114,11 @@ void client_io_clear(VmnetClient *client);
 int64_t client_call(VmnetClient *client, const char *command, JsonValue *args,
                     int fd, int64_t deadline_us, ClientAnswer func,
                     gpointer user_data, GError **error);
+/** client_call_owned: the same; @user_data (transfer full) is freed by g_free()
+ * if @func is not called. */
+bool client_call_owned(VmnetClient *client, const char *command,
+                       JsonValue *args, int64_t deadline_us, ClientAnswer func,
+                       gpointer user_data, GError **error);
 /**
  * client_call_undo: nobody waits any more for the netdev_add that had @number
  * when it was begun; should it succeed yet, the netdev is removed.
@@ -132,6 +141,9 @@ int64_t client_call_deadline(const VmnetClient *client);
 /* client-sync.c */
 /** client_wait: dispatch until @done; false if the client was closed. */
 bool client_wait(VmnetClient *client, const bool *done);
+/** client_execute: execute a command and wait for its answer. */
+JsonValue *client_execute(VmnetClient *client, const char *command,
+                          JsonValue *args, int timeout_ms, GError **error);
 /** client_take_result: the result in the answer @message, or its error. */
 const JsonValue *client_take_result(const JsonValue *message, GError **error);
 

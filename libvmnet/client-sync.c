@@ -39,9 +39,9 @@ bool client_wait(VmnetClient *client, const bool *done)
     return *done;
 }
 
-static JsonValue *execute(VmnetClient *client, const char *command,
-                          JsonValue *args, int fd, int timeout_ms,
-                          GError **error)
+static JsonValue *execute_with_fd(VmnetClient *client, const char *command,
+                                  JsonValue *args, int fd, int timeout_ms,
+                                  GError **error)
 {
     Answer answer = { 0 };
 
@@ -61,10 +61,17 @@ static JsonValue *execute(VmnetClient *client, const char *command,
     return answer.result;
 }
 
+JsonValue *client_execute(VmnetClient *client, const char *command,
+                          JsonValue *args, int timeout_ms, GError **error)
+{
+    return execute_with_fd(client, command, args, -1, timeout_ms, error);
+}
+
 JsonValue *vmnet_client_execute(VmnetClient *client, const char *command,
                                 JsonValue *args, GError **error)
 {
-    return execute(client, command, args, -1, VMNET_COMMAND_TIMEOUT_MS, error);
+    return client_execute(client, command, args, VMNET_COMMAND_TIMEOUT_MS,
+                          error);
 }
 
 char *vmnet_client_command(VmnetClient *client, const char *name,
@@ -80,7 +87,7 @@ char *vmnet_client_command(VmnetClient *client, const char *name,
             return NULL;
         }
     }
-    result = execute(client, name, args, -1, timeout_ms, error);
+    result = client_execute(client, name, args, timeout_ms, error);
     return result ? json_to_text(result) : NULL;
 }
 
@@ -91,7 +98,7 @@ gboolean vmnet_client_send_fd(VmnetClient *client, const char *name, int fd,
     JsonValue *args = json_dict();
 
     json_dict_set_string(args, "fdname", name);
-    result = execute(client, "getfd", args, fd, timeout_ms, error);
+    result = execute_with_fd(client, "getfd", args, fd, timeout_ms, error);
     return result != NULL;
 }
 

@@ -30,6 +30,8 @@ VmnetClient *vmnet_client_new(GError **error)
     g_queue_init(&client->messages);
     g_queue_init(&client->output);
     g_queue_init(&client->calls);
+    client->networks = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
+                                             g_free);
     client->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     client->timer_fd = timerfd_create(CLOCK_MONOTONIC,
                                       TFD_CLOEXEC | TFD_NONBLOCK);
@@ -73,6 +75,7 @@ void vmnet_client_unref(VmnetClient *client)
     if (client->epoll_fd >= 0) {
         close(client->epoll_fd);
     }
+    g_hash_table_unref(client->networks);
     g_clear_error(&client->lost);
     g_free(client->path);
     g_free(client->version);
@@ -123,6 +126,17 @@ VmnetClient *vmnet_client_connect_async(VmnetConnectFlags flags,
     client->state_data = user_data;
     client_arm(client);
     return g_steal_pointer(&client);
+}
+
+void client_count_network(VmnetClient *client, const char *name)
+{
+    unsigned *n = g_hash_table_lookup(client->networks, name);
+
+    if (!n) {
+        n = g_new0(unsigned, 1);
+        g_hash_table_insert(client->networks, g_strdup(name), n);
+    }
+    ++*n;
 }
 
 /* States */

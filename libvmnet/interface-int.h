@@ -11,6 +11,7 @@
 #define LIBVMNET_INTERFACE_INT_H
 
 #include "libvmnet/client-int.h"
+#include "qapi/qapi-decode.h"
 #include "vmnet/interface.h"
 
 #define ETHERNET_HEADER_BYTES 14
@@ -86,6 +87,18 @@ VmnetInterface *interface_start_json(VmnetClient *client, JsonValue *netdev,
                                      VmnetOffloads offloads, int timeout_ms,
                                      VmnetInterfaceFunc func,
                                      gpointer user_data, GError **error);
+
+VmnetInterface *interface_start_and_wait(VmnetClient *client,
+                                         JsonValue *netdev, VmnetPort port,
+                                         VmnetInterfaceFlags flags,
+                                         VmnetOffloads offloads,
+                                         int timeout_ms, GError **error);
+/**
+ * interface_check_options: @value (transfer full), as arguments of netdev_add.
+ * @parse_error: why @value is NULL, if it is
+ */
+JsonValue *interface_check_options(JsonValue *value, QapiInput input,
+                                   const GError *parse_error, GError **error);
 
 /* interface-io.c */
 bool interface_io_init(VmnetInterface *interface, GError **error);

@@ -352,20 +352,28 @@ VmnetInterface *interface_start_json(VmnetClient *client, JsonValue *netdev,
     return interface->call ? g_steal_pointer(&interface) : NULL;
 }
 
-/* @options, as arguments of netdev_add: checked here already. */
+JsonValue *interface_check_options(JsonValue *value, QapiInput input,
+                                   const GError *parse_error, GError **error)
+{
+    g_autoptr(JsonValue) owned = value;
+    g_autoptr(GError) err = NULL;
+    g_autoptr(Netdev) netdev = NULL;
+
+    if (!value || !qapi_decode_Netdev(value, input, &netdev, &err)) {
+        g_set_error_literal(error, VMNET_ERROR, VMNET_INVALID_ARGUMENT,
+                            value ? err->message : parse_error->message);
+        return NULL;
+    }
+    return qapi_encode_Netdev(netdev);
+}
+
 static JsonValue *parse_options(const char *options, GError **error)
 {
     QapiInput input = QAPI_INPUT_KEYVAL;
     g_autoptr(GError) err = NULL;
-    g_autoptr(JsonValue) text = keyval_parse(options, "type", &input, &err);
-    g_autoptr(Netdev) netdev = NULL;
+    JsonValue *value = keyval_parse(options, "type", &input, &err);
 
-    if (!text || !qapi_decode_Netdev(text, input, &netdev, &err)) {
-        g_set_error_literal(error, VMNET_ERROR, VMNET_INVALID_ARGUMENT,
-                            err->message);
-        return NULL;
-    }
-    return qapi_encode_Netdev(netdev);
+    return interface_check_options(value, input, err, error);
 }
 
 VmnetInterface *vmnet_interface_start_async(VmnetClient *client,
@@ -480,11 +488,11 @@ static bool wait_for(VmnetInterface *interface, Wait *wait, GError **error)
     return true;
 }
 
-static VmnetInterface *start_and_wait(VmnetClient *client, JsonValue *netdev,
-                                      VmnetPort port,
-                                      VmnetInterfaceFlags flags,
-                                      VmnetOffloads offloads, int timeout_ms,
-                                      GError **error)
+VmnetInterface *interface_start_and_wait(VmnetClient *client,
+                                         JsonValue *netdev, VmnetPort port,
+                                         VmnetInterfaceFlags flags,
+                                         VmnetOffloads offloads,
+                                         int timeout_ms, GError **error)
 {
     Wait wait = { 0 };
     g_autoptr(VmnetInterface) interface =
@@ -503,8 +511,9 @@ VmnetInterface *vmnet_interface_start(VmnetClient *client, const char *options,
 {
     JsonValue *netdev = parse_options(options, error);
 
-    return netdev ? start_and_wait(client, netdev, port, flags, offloads,
-                                   timeout_ms, error) : NULL;
+    return netdev ? interface_start_and_wait(client, netdev, port, flags,
+                                             offloads, timeout_ms, error)
+                  : NULL;
 }
 
 VmnetInterface *vmnet_interface_start_json(VmnetClient *client,
@@ -512,8 +521,8 @@ VmnetInterface *vmnet_interface_start_json(VmnetClient *client,
                                            VmnetInterfaceFlags flags,
                                            GError **error)
 {
-    return start_and_wait(client, netdev, port, flags, 0,
-                          VMNET_COMMAND_TIMEOUT_MS, error);
+    return interface_start_and_wait(client, netdev, port, flags, 0,
+                                    VMNET_COMMAND_TIMEOUT_MS, error);
 }
 
 gboolean vmnet_interface_stop(VmnetInterface *interface, int timeout_ms,

@@ -19,5 +19,6 @@
 #include <vmnet/client.h>
 #include <vmnet/error.h>
 #include <vmnet/interface.h>
+#include <vmnet/network.h>
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "control/forward.h"
 #include "control/netdev.h"
+#include "control/network-commands.h"
 #include "limits.h"
 #include "qapi/qapi-commands.h"
 #include "qapi/qapi-error.h"
@@ -89,6 +90,7 @@ void client_free(Client *client)
     }
     forward_client_gone(client);
     netdev_client_gone(client);
+    held_networks_client_gone(client);
     if (client->qmp && qmp_session_events_lost(client->qmp)) {
         g_message("client %s did not read: %" G_GUINT64_FORMAT " events lost",
                   client->name, qmp_session_events_lost(client->qmp));

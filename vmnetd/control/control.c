@@ -23,6 +23,7 @@
 #include "control/export-path.h"
 #include "control/forward.h"
 #include "control/netdev.h"
+#include "control/network-commands.h"
 #include "control/record.h"
 #include "control/server.h"
 #include "vmnet/error.h"
@@ -142,6 +143,7 @@ Control *control_new(Loop *loop, const ControlConfig *config, GError **error)
     control->clients = g_ptr_array_new();
     control->netdevs = g_ptr_array_new();
     control->forwards = g_ptr_array_new_with_free_func(forward_free);
+    control->held = g_ptr_array_new_with_free_func(held_network_free);
     control->idle = loop_timer_new(loop, on_idle, control);
     control->record = record_new(control);
     control->self = client_new(control, -1, getpid(), geteuid(), NULL);
@@ -182,6 +184,7 @@ void control_free(Control *control)
                                         control->netdevs->len - 1));
     }
     client_free(control->self);
+    g_ptr_array_set_size(control->held, 0);
     network_register_free(control->networks);
     record_free(control->record);
     server_free(control->server);
@@ -189,6 +192,7 @@ void control_free(Control *control)
     g_ptr_array_unref(control->clients);
     g_ptr_array_unref(control->netdevs);
     g_ptr_array_unref(control->forwards);
+    g_ptr_array_unref(control->held);
     g_free(control->socket_path);
     g_free(control->state_dir);
     g_free(control->runtime_dir);

@@ -6,7 +6,8 @@
  *     |-- ControlNetdev*   --- Network, Port (network/)
  *     |     |-- ControlExport     how a VMM reaches it
  *     |     `-- ControlForward*   of its hostfwd
- *     `-- ControlForward*  of forward-add
+ *     |-- ControlForward*  of forward-add
+ *     `-- ControlNetwork*  of network-add
  *
  * All of it belongs to the main loop's thread.
  *
@@ -64,6 +65,7 @@ struct Control {
     GPtrArray *clients;     /* of Client, owned; without @self */
     GPtrArray *netdevs;     /* of ControlNetdev, owned */
     GPtrArray *forwards;    /* of ControlForward: those of no netdev; owned */
+    GPtrArray *held;        /* of ControlNetwork; owned */
     struct Record *record;
     LoopTimer *idle;
     bool restoring;         /* netdevs are being made from the record */

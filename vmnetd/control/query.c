@@ -16,6 +16,7 @@
 #include "control/client.h"
 #include "control/export.h"
 #include "control/netdev.h"
+#include "control/network-commands.h"
 #include "qapi/qapi-commands.h"
 #include "qapi/qapi-error.h"
 #include "qapi/qapi-introspect.h"
@@ -185,7 +186,7 @@ NetdevInfoList *qmp_query_netdevs(void *session, GError **error)
     return list;
 }
 
-static NetworkDetails *describe_network(Network *network)
+NetworkDetails *query_network(Control *control, Network *network)
 {
     NetworkDetails *info = g_new0(NetworkDetails, 1);
     NetworkInfo about;
@@ -210,6 +211,12 @@ static NetworkDetails *describe_network(Network *network)
     info->dns = about.dns;
     info->lease_time = about.lease_s;
     info->host_loopback = about.host_loopback;
+    info->router_advertisement = about.ra;
+    info->nat44 = about.nat44;
+    info->nat66 = about.nat66;
+    info->external_interface = about.external_interface[0] ?
+                               g_strdup(about.external_interface) : NULL;
+    info->stays = held_network_stays(control, network);
     info->netdevs = about.n_ports;
     info->leases = about.n_leases;
     info->forwards = about.n_forwards;
@@ -229,8 +236,8 @@ NetworkDetailsList *qmp_query_networks(void *session, GError **error)
     unsigned i;
 
     for (i = networks->len; i-- > 0;) {
-        QAPI_LIST_PREPEND(list,
-                          describe_network(g_ptr_array_index(networks, i)));
+        QAPI_LIST_PREPEND(list, query_network(control, g_ptr_array_index(
+                                                           networks, i)));
     }
     return list;
 }

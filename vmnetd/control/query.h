@@ -13,5 +13,7 @@ VmnetMode query_mode(NetworkMode mode);
 LeaseInfo *query_lease(Control *control, Network *network, const Lease *lease);
 /** query_prefix: ADDRESS/LENGTH; NULL if @prefix is none. (transfer full) */
 char *query_prefix(const IpPrefix *prefix);
+/** query_network: what query-networks tells of one. (transfer full) */
+NetworkDetails *query_network(Control *control, Network *network);
 
 #endif

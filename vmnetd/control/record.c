@@ -1,14 +1,16 @@
 /*
- * What a restarted daemon makes again: netdevs of lifetime "export", their
- * exports, and the forwards that were added
+ * What a restarted daemon makes again: networks that were added to stay,
+ * netdevs of lifetime "export" and their exports, and the forwards that were
+ * added
  *
  *   { "version": 1, "boot": ID,
  *     "netdevs":  [ { "netdev": Netdev, "export": ExportOptions,
  *                     "path": PATH, "connected": whether it had a VMM,
  *                     "vmm": PID } ],
+ *     "networks": [ NetworkOptions ],
  *     "forwards": [ ForwardOptions ] }
  *
- * The objects are the arguments of netdev_add, export-add and forward-add, with
+ * The objects are the arguments of the commands that made these things, with
  * what the daemon had chosen filled in (name, MAC address, path), so that doing
  * these commands again gives the same.  What came as a descriptor cannot come
  * back and is not recorded; what the command line made, it makes again.
@@ -28,6 +30,7 @@
 #include "control/export.h"
 #include "control/forward.h"
 #include "control/netdev.h"
+#include "control/network-commands.h"
 #include "libvmnet/file.h"
 #include "libvmnet/paths.h"
 #include "limits.h"
@@ -87,6 +90,7 @@ static JsonValue *encode(Control *control, bool *ret_is_empty)
     g_autofree char *boot = boot_id();
     JsonValue *root = json_dict();
     JsonValue *netdevs = json_list();
+    JsonValue *networks;
     unsigned i;
 
     for (i = 0; i < control->netdevs->len; i++) {
@@ -96,9 +100,12 @@ static JsonValue *encode(Control *control, bool *ret_is_empty)
             json_list_append(netdevs, encode_netdev(netdev));
         }
     }
-    *ret_is_empty = json_list_size(netdevs) == 0;
+    networks = held_network_record(control);
+    *ret_is_empty = json_list_size(netdevs) == 0 &&
+                    json_list_size(networks) == 0;
     json_dict_set_int(root, "version", RECORD_VERSION);
     json_dict_set_string(root, "boot", boot);
+    json_dict_set(root, "networks", networks);
     json_dict_set(root, "netdevs", netdevs);
     json_dict_set(root, "forwards", forward_record(control));
     return root;
@@ -249,6 +256,15 @@ static bool restore_forward(Control *control, const JsonValue *entry,
     return info != NULL;
 }
 
+static bool restore_network(Control *control, const JsonValue *entry,
+                            GError **error)
+{
+    g_autoptr(NetworkOptions) options = NULL;
+
+    return qapi_decode_NetworkOptions(entry, QAPI_INPUT_JSON, &options, error)
+           && held_network_add(control->self, options, error);
+}
+
 static unsigned restore_list(Control *control, const JsonValue *root,
                              const char *key,
                              bool (*restore)(Control *, const JsonValue *,
@@ -292,6 +308,7 @@ void record_restore(Control *control)
     }
     record->written = true;
     control->restoring = true;
+    restore_list(control, root, "networks", restore_network);
     n = restore_list(control, root, "netdevs", restore_netdev);
     restore_list(control, root, "forwards", restore_forward);
     control->restoring = false;

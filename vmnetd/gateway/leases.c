@@ -122,12 +122,17 @@ bool gateway_lease_by_port(Gateway *gw, uint32_t id, Lease *ret_lease)
 
 bool gateway_reserve(Gateway *gw, const MacAddr *mac, const IpAddr *addr)
 {
+    LeaseEntry *other = lease_table_reserved_for(gw->leases, mac);
     LeaseEntry *entry;
 
     if (addr->family != AF_INET || !gateway_may_be_guest(gw, addr)) {
         return false;
     }
     entry = lease_table_by_addr(gw->leases, addr->v4);
+    if ((other && other != entry) ||
+        (entry && entry->reserved && !mac_equal(&entry->reserved_mac, mac))) {
+        return false;
+    }
     if (!entry) {
         entry = lease_table_add(gw->leases, addr->v4);
         if (!entry) {

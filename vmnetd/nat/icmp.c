@@ -224,7 +224,7 @@ static int icmp_socket(Nat *nat, const NatRoute *route, uint32_t port_id,
     }
     setsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6,
                v4 ? IP_RECVERR : IPV6_RECVERR, &one, sizeof(one));
-    if (!nat_bind(fd, &route->source) ||
+    if (!nat_bind(fd, route) ||
         connect(fd, (struct sockaddr *)&ss, len) < 0) {
         close(fd);
         return -1;

@@ -160,8 +160,10 @@ void nat_make_room(Nat *nat, uint32_t port_id, int64_t now_ms);
 /** nat_socket: socket(), non-blocking; where descriptors end, recycles one. */
 int nat_socket(Nat *nat, sa_family_t family, int type, int proto,
                uint32_t port_id, int64_t now_ms);
-/** nat_bind: to @source and any port; true without a source. */
-bool nat_bind(int fd, const IpAddr *source);
+/** nat_bind: to @route's source (and any port) and device, if it has them. */
+bool nat_bind(int fd, const NatRoute *route);
+/** nat_bind_device: to @route's device, if it has one. */
+bool nat_bind_device(int fd, const NatRoute *route);
 /** nat_close: end @flow at once, whatever its kind. */
 void nat_close(Nat *nat, Flow *flow, int64_t now_ms);
 /** nat_done: the end of every way in: output, arm the timer. */

@@ -131,14 +131,24 @@ int nat_socket(Nat *nat, sa_family_t family, int type, int proto,
     return fd;
 }
 
-bool nat_bind(int fd, const IpAddr *source)
+bool nat_bind_device(int fd, const NatRoute *route)
 {
-    IpEndpoint any_port = { .addr = *source };
+    return !route->device ||
+           setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, route->device,
+                      strlen(route->device)) == 0;
+}
+
+bool nat_bind(int fd, const NatRoute *route)
+{
+    IpEndpoint any_port = { .addr = route->source };
     struct sockaddr_storage ss;
     static const int one = 1;
     socklen_t len;
 
-    if (source->family == AF_UNSPEC) {
+    if (!nat_bind_device(fd, route)) {
+        return false;
+    }
+    if (route->source.family == AF_UNSPEC) {
         return true;
     }
     /* The port is chosen at connect(), by the whole 4-tuple. */

@@ -37,10 +37,13 @@ typedef enum NatVerdict {
  * @target: transport address for connect() or sendto(), family may only be
  *     the guest's own
  * @source: address to bind the socket to; AF_UNSPEC: the kernel chooses
+ * @device: (nullable): interface to bind it to; outlives its flows.  A guest's
+ *     UDP port has one socket, bound as its first datagram's route says.
  */
 typedef struct NatRoute {
     IpEndpoint target;
     IpAddr source;
+    const char *device;
 } NatRoute;
 
 /* A packet of 64 KiB in fragments of 576 bytes, each with what a port adds. */

@@ -103,7 +103,7 @@ static void tcp_connect(TcpFlow *f, const NatRoute *route, int64_t now_ms)
     struct sockaddr_storage ss;
     socklen_t len = ip_endpoint_to_sockaddr(&route->target, &ss);
 
-    if (!nat_bind(f->fd, &route->source) ||
+    if (!nat_bind(f->fd, route) ||
         (connect(f->fd, (struct sockaddr *)&ss, len) < 0 &&
          errno != EINPROGRESS)) {
         tcp_fail(f, errno, now_ms);

@@ -167,7 +167,8 @@ void udp_timer(Nat *nat, Flow *flow, int64_t now_ms)
 }
 
 static UdpFlow *udp_open(Nat *nat, const Frame *frame, const IpPacket *ip,
-                         const IpEndpoint *guest, int64_t now_ms)
+                         const IpEndpoint *guest, const NatRoute *route,
+                         int64_t now_ms)
 {
     UdpFlow *f;
     int fd;
@@ -176,6 +177,10 @@ static UdpFlow *udp_open(Nat *nat, const Frame *frame, const IpPacket *ip,
     fd = nat_socket(nat, guest->addr.family, SOCK_DGRAM, 0, frame->src_port,
                     now_ms);
     if (fd < 0) {
+        return NULL;
+    }
+    if (!nat_bind_device(fd, route)) {
+        close(fd);
         return NULL;
     }
     f = g_new0(UdpFlow, 1);
@@ -221,7 +226,7 @@ NatVerdict udp_input(Nat *nat, const Frame *frame, const IpPacket *ip,
         return NAT_REFUSED;
     }
     if (!f) {
-        f = udp_open(nat, frame, ip, &guest, now_ms);
+        f = udp_open(nat, frame, ip, &guest, &route, now_ms);
         if (!f) {
             nat->stats.flows_refused++;
             return NAT_LIMIT;

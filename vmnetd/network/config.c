@@ -201,6 +201,25 @@ static bool check_uuid(const NetworkConfig *config, GError **error)
                         "network has no gateway", odd) : true;
 }
 
+static bool check_external(const NetworkConfig *config, GError **error)
+{
+    const char *name = config->external_interface;
+
+    if (config->mode == NETWORK_MODE_SHARED) {
+        if (name && (strlen(name) >= IF_NAMESIZE || !if_nametoindex(name))) {
+            return refuse(error, "external-interface '%s' is no interface of "
+                          "this host", name);
+        }
+        return true;
+    }
+    if (name || config->nat44 == NETWORK_ON || config->nat66 == NETWORK_ON) {
+        return refuse(error, "'%s' is for networks of mode shared", name ?
+                      "external-interface" :
+                      config->nat44 == NETWORK_ON ? "nat44" : "nat66");
+    }
+    return true;
+}
+
 bool network_config_check(const NetworkConfig *config, GError **error)
 {
     if (config->mode != NETWORK_MODE_HOST &&
@@ -210,7 +229,7 @@ bool network_config_check(const NetworkConfig *config, GError **error)
     }
     return check_name(config->name, error) && check_range(config, error) &&
            check_prefix6(config, error) && check_numbers(config, error) &&
-           check_uuid(config, error);
+           check_uuid(config, error) && check_external(config, error);
 }
 
 /* Values */
@@ -223,15 +242,22 @@ static bool is_on(NetworkSwitch value, bool default_value)
 NetworkSettings network_settings_of(const NetworkConfig *config)
 {
     bool has_gateway = !config->net_uuid;
-
-    return (NetworkSettings){
+    bool is_shared = config->mode == NETWORK_MODE_SHARED;
+    NetworkSettings settings = {
         .mtu_bytes = config->mtu_bytes ? config->mtu_bytes :
                      NETWORK_MTU_DEFAULT,
         .lease_s = config->lease_s ? config->lease_s : NETWORK_LEASE_S_DEFAULT,
         .dhcp = is_on(config->dhcp, has_gateway),
         .dns = is_on(config->dns, has_gateway),
         .host_loopback = is_on(config->host_loopback, false),
+        .ra = is_on(config->ra, has_gateway),
+        .nat44 = is_on(config->nat44, is_shared),
+        .nat66 = is_on(config->nat66, is_shared),
     };
+
+    g_strlcpy(settings.external_interface, config->external_interface ?: "",
+              sizeof(settings.external_interface));
+    return settings;
 }
 
 NetworkAddresses network_addresses_written(const NetworkConfig *config)
@@ -337,12 +363,53 @@ static void differ_addresses(GString *list, const NetworkConfig *config,
     }
 }
 
+static void differ_external(GString *list, const NetworkConfig *config,
+                            const NetworkSettings *have)
+{
+    const char *want = config->external_interface ?: "";
+    bool looked_at = config->external_interface ||
+                     config->match == NETWORK_MATCH_STRICT;
+
+    differ(list, looked_at && strcmp(want, have->external_interface) != 0,
+           "external-interface", "'%s' is wanted, '%s' is in force", want,
+           have->external_interface);
+}
+
+static void differ_settings(GString *list, const NetworkConfig *config,
+                            const NetworkSettings *have)
+{
+    NetworkSettings want = network_settings_of(config);
+    bool strict = config->match == NETWORK_MATCH_STRICT;
+    const struct {
+        const char *key;
+        NetworkSwitch written;
+        bool want, have;
+    } switches[] = {
+        { "dhcp", config->dhcp, want.dhcp, have->dhcp },
+        { "dns", config->dns, want.dns, have->dns },
+        { "host-loopback", config->host_loopback, want.host_loopback,
+          have->host_loopback },
+        { "router-advertisement", config->ra, want.ra, have->ra },
+        { "nat44", config->nat44, want.nat44, have->nat44 },
+        { "nat66", config->nat66, want.nat66, have->nat66 },
+    };
+    unsigned i;
+
+    differ_u32(list, strict || config->mtu_bytes, "mtu", want.mtu_bytes,
+               have->mtu_bytes);
+    differ_u32(list, strict || config->lease_s, "lease-time", want.lease_s,
+               have->lease_s);
+    for (i = 0; i < G_N_ELEMENTS(switches); i++) {
+        differ_bool(list, strict || switches[i].written != NETWORK_DEFAULT,
+                    switches[i].key, switches[i].want, switches[i].have);
+    }
+    differ_external(list, config, have);
+}
+
 char *network_config_differs(const NetworkConfig *config, NetworkMode mode,
                              const NetworkState *state,
                              const NetworkSettings *have, bool addresses_only)
 {
-    NetworkSettings want = network_settings_of(config);
-    bool strict = config->match == NETWORK_MATCH_STRICT;
     g_autoptr(GString) list = g_string_new(NULL);
 
     differ_addresses(list, config, state);
@@ -350,17 +417,7 @@ char *network_config_differs(const NetworkConfig *config, NetworkMode mode,
         differ(list, config->mode != mode, "mode",
                "%s is wanted, %s is in force", network_mode_str(config->mode),
                network_mode_str(mode));
-        differ_u32(list, strict || config->mtu_bytes, "mtu", want.mtu_bytes,
-                   have->mtu_bytes);
-        differ_u32(list, strict || config->lease_s, "lease-time",
-                   want.lease_s, have->lease_s);
-        differ_bool(list, strict || config->dhcp != NETWORK_DEFAULT, "dhcp",
-                    want.dhcp, have->dhcp);
-        differ_bool(list, strict || config->dns != NETWORK_DEFAULT, "dns",
-                    want.dns, have->dns);
-        differ_bool(list, strict || config->host_loopback != NETWORK_DEFAULT,
-                    "host-loopback", want.host_loopback,
-                    have->host_loopback);
+        differ_settings(list, config, have);
     }
     return list->len > 0 ? g_string_free(g_steal_pointer(&list), FALSE) : NULL;
 }

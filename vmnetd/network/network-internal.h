@@ -15,6 +15,8 @@
 #ifndef VMNETD_NETWORK_NETWORK_INTERNAL_H
 #define VMNETD_NETWORK_NETWORK_INTERNAL_H
 
+#include <net/if.h>
+
 #include "network/network.h"
 #include "network/state-store.h"
 #include "network/state.h"
@@ -25,10 +27,14 @@
 #define NETWORK_MTU_DEFAULT 1500
 #define NETWORK_LEASE_S_DEFAULT 3600
 
-/** NetworkSettings: what is in force beside the addresses. */
+/**
+ * NetworkSettings: what is in force beside the addresses.
+ * @external_interface: "": none; else a name
+ */
 typedef struct NetworkSettings {
     uint32_t mtu_bytes, lease_s;
-    bool dhcp, dns, host_loopback;
+    bool dhcp, dns, host_loopback, ra, nat44, nat66;
+    char external_interface[IF_NAMESIZE];
 } NetworkSettings;
 
 /**

@@ -233,6 +233,8 @@ static bool make_uplink(Network *network, GError **error)
         .quota = reg->quota,
         .host_loopback = network->settings.host_loopback,
         .host_only = network->mode == NETWORK_MODE_HOST,
+        .no_nat44 = !network->settings.nat44,
+        .no_nat66 = !network->settings.nat66,
         .dns_tcp = network->settings.dns,
         .no_peek_off = reg->config.no_peek_off,
         .resolv_conf = reg->config.resolv_conf,
@@ -244,6 +246,9 @@ static bool make_uplink(Network *network, GError **error)
     if (!has_gateway(network)) {
         return true;
     }
+    if (network->settings.external_interface[0]) {
+        config.device = network->settings.external_interface;
+    }
     memcpy(config.hash_key, network->state.hash_key, sizeof(config.hash_key));
     network->uplink = uplink_new(&config, error);
     return network->uplink;
@@ -254,8 +259,7 @@ static void update_router6(Network *network)
     const HostTable *host = host_table(network->reg->host);
 
     gateway_set_router6(network->gateway,
-                        network->mode == NETWORK_MODE_SHARED &&
-                        host->default6_ifindex, loop_now_ms());
+                        network->settings.nat66 && host->default6_ifindex, loop_now_ms());
     network_gateway_arm(network);
 }
 
@@ -426,6 +430,10 @@ void network_info(Network *network, NetworkInfo *ret_info)
         .dhcp = network->settings.dhcp,
         .dns = network->settings.dns,
         .host_loopback = network->settings.host_loopback,
+        .ra = network->settings.ra,
+        .nat44 = network->settings.nat44,
+        .nat66 = network->settings.nat66,
+        .external_interface = network->settings.external_interface,
         .n_ports = network->n_ports,
         .n_leases = count_bound(network->gateway),
         .n_forwards = network->forwards->len,
@@ -442,6 +450,27 @@ void network_info(Network *network, NetworkInfo *ret_info)
         uplink_stats(network->uplink, &info.nat);
     }
     *ret_info = info;
+}
+
+bool network_reserve(Network *network, const MacAddr *mac, const IpAddr *addr,
+                     GError **error)
+{
+    char mac_text[MAC_STRLEN], text[IP_STRLEN];
+
+    if (!network->settings.dhcp) {
+        g_set_error(error, VMNET_ERROR, VMNET_INVALID_ARGUMENT,
+                    "network '%s': without DHCP there are no reservations",
+                    network->name);
+        return false;
+    }
+    if (!gateway_reserve(network->gateway, mac, addr)) {
+        g_set_error(error, VMNET_ERROR, VMNET_INVALID_ARGUMENT,
+                    "network '%s': %s cannot be kept for %s: it is no address "
+                    "of a guest, or kept for another", network->name,
+                    ip_addr_format(addr, text), mac_format(mac, mac_text));
+        return false;
+    }
+    return true;
 }
 
 GArray *network_leases(Network *network)

@@ -48,6 +48,8 @@ typedef enum NetworkMatch {
  *     @has_range): gateway, last of the pool, mask
  * @prefix6: AF_UNSPEC: not written
  * @mtu_bytes, @lease_s: 0: not written
+ * @ra, @nat44, @nat66: shared mode is on by default; host mode has no NAT
+ * @external_interface: (nullable): shared mode: the only way out
  */
 typedef struct NetworkConfig {
     const char *name;
@@ -58,7 +60,8 @@ typedef struct NetworkConfig {
     IpPrefix prefix6;
     uint32_t mtu_bytes;
     uint32_t lease_s;
-    NetworkSwitch dhcp, dns, host_loopback;
+    NetworkSwitch dhcp, dns, host_loopback, ra, nat44, nat66;
+    const char *external_interface;
     NetworkMatch match;
 } NetworkConfig;
 
@@ -73,7 +76,8 @@ typedef struct NetworkInfo {
     IpPrefix prefix6;
     MacAddr gateway_mac;
     uint32_t mtu_bytes, lease_s;
-    bool dhcp, dns, host_loopback;
+    bool dhcp, dns, host_loopback, ra, nat44, nat66;
+    const char *external_interface;
     unsigned n_ports, n_leases, n_forwards;
     NatStats nat;
 } NetworkInfo;
@@ -129,6 +133,14 @@ Network *network_acquire(NetworkRegister *reg, const NetworkConfig *config,
 Network *network_ref(Network *network);
 /** network_unref: after the last one the network stops when its idle time is over. */
 void network_unref(Network *network);
+
+/**
+ * network_reserve: keep @addr for @mac until the network stops.
+ *
+ * Returns: false with @error: it is not a guest's, or kept for another.
+ */
+bool network_reserve(Network *network, const MacAddr *mac, const IpAddr *addr,
+                     GError **error);
 
 void network_info(Network *network, NetworkInfo *ret_info);
 GArray *network_leases(Network *network); /* of Lease, as gateway_leases() */

@@ -195,7 +195,8 @@ static Gateway *make_gateway(Network *network)
         config.prefix6 = network->state.prefix6;
         config.dhcp = network->settings.dhcp;
         config.dns = network->settings.dns;
-        config.ra = network->settings.mtu_bytes >= MTU_IPV6_MIN;
+        config.ra = network->settings.ra &&
+                    network->settings.mtu_bytes >= MTU_IPV6_MIN;
     }
     memcpy(config.hash_key, network->state.hash_key, sizeof(config.hash_key));
     return gateway_new(&config, &gateway_ops, network);

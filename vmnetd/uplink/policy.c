@@ -97,6 +97,12 @@ static bool gateway_route(const Policy *policy, uint8_t proto,
     return true;
 }
 
+static bool is_closed(const Policy *policy, sa_family_t family)
+{
+    return policy->host_only ||
+           (family == AF_INET ? policy->no_nat44 : policy->no_nat66);
+}
+
 bool policy_route(const Policy *policy, uint8_t proto, const IpEndpoint *dst,
                   NatRoute *ret_route)
 {
@@ -108,18 +114,23 @@ bool policy_route(const Policy *policy, uint8_t proto, const IpEndpoint *dst,
     if (is_gateway(policy, addr)) {
         return gateway_route(policy, proto, dst, ret_route);
     }
-    if (policy->host_only || is_never(addr) || is_forbidden(policy, addr) ||
+    if (is_closed(policy, addr->family) || is_never(addr) ||
+        is_forbidden(policy, addr) ||
         host_table_is_broadcast(policy->host, addr)) {
         return false;
     }
-    *ret_route = (NatRoute){ .target = *dst, .source.family = AF_UNSPEC };
+    *ret_route = (NatRoute){
+        .target = *dst,
+        .source.family = AF_UNSPEC,
+        .device = policy->device,
+    };
     return true;
 }
 
 /* Is the gateway the guests' way to the outside, so that they can answer it? */
 static bool has_way_out(const Policy *policy, sa_family_t family)
 {
-    return !policy->host_only &&
+    return !is_closed(policy, family) &&
            (family == AF_INET || policy->host->default6_ifindex);
 }
 

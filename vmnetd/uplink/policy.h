@@ -20,6 +20,8 @@
  *     and ::1; 0: nowhere
  * @host_loopback: the gateway is the host's loopback address
  * @host_only: nothing but the gateway's own address may be reached
+ * @no_nat44, @no_nat66: the same, of one family
+ * @device: (nullable): host interface by which alone the outside is reached
  */
 typedef struct Policy {
     IpAddr gateway4, gateway6;
@@ -28,6 +30,8 @@ typedef struct Policy {
     uint16_t dns4_port, dns6_port;
     bool host_loopback;
     bool host_only;
+    bool no_nat44, no_nat66;
+    const char *device;
 } Policy;
 
 /**

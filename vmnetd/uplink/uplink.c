@@ -212,6 +212,9 @@ Uplink *uplink_new(const UplinkConfig *config, GError **error)
         .host = host_table(config->host),
         .host_loopback = config->host_loopback,
         .host_only = config->host_only,
+        .no_nat44 = config->no_nat44,
+        .no_nat66 = config->no_nat66,
+        .device = config->device,
     };
     uplink->timer = loop_timer_new(config->loop, on_timer, uplink);
     uplink->nat = make_nat(uplink);

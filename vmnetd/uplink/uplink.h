@@ -23,6 +23,8 @@ typedef struct Uplink Uplink;
  * @host_loopback: services bound to loopback only are reachable as the gateway
  * @host_only: forwards, and the host by the gateway's address; no other way
  *     out
+ * @no_nat44, @no_nat66: as @host_only, for one family
+ * @device: (nullable): host interface by which alone guests get out
  * @quota: of flows, see NatConfig
  * @dns_tcp: serve the gateway's DNS by TCP as well
  * @no_peek_off: see NatConfig
@@ -38,6 +40,8 @@ typedef struct UplinkConfig {
     FlowQuota *quota;
     bool host_loopback;
     bool host_only;
+    bool no_nat44, no_nat66;
+    const char *device;
     bool dns_tcp;
     bool no_peek_off;
     uint8_t hash_key[16];
