@@ -6,8 +6,8 @@
  * while the descriptor N is open; what it keeps is the inode.
  *
  *   connect   N is the socket's file itself
- *   listen    N is its directory, in which the socket is bound by a short name
- *             that is then changed into the one wanted
+ *   listen    N is its directory; a name that still does not fit (over some 85
+ *             bytes) is given by renaming, which takes the right to do so
  *
  * Either way the socket is the same as one bound by its own path.  (Its
  * getsockname() tells another name: whoever needs the path has to remember it.)
@@ -63,8 +63,8 @@ static int bind_short(int fd, const char *path)
     return bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ? errno : 0;
 }
 
-/* By a short name in directory @dir_fd, then by @name. */
-static int bind_in(int fd, int dir_fd, const char *name)
+/* By another name in directory @dir_fd, then by @name. */
+static int bind_renaming(int fd, int dir_fd, const char *name)
 {
     g_autofree char *path = NULL;
     const char *base;
@@ -86,6 +86,15 @@ static int bind_in(int fd, int dir_fd, const char *name)
         unlinkat(dir_fd, base, 0);
     }
     return errnum;
+}
+
+static int bind_in(int fd, int dir_fd, const char *name)
+{
+    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d/%s", dir_fd,
+                                            name);
+
+    return path_fits(path) ? bind_short(fd, path)
+                           : bind_renaming(fd, dir_fd, name);
 }
 
 static int bind_long(int fd, const char *path)

@@ -22,19 +22,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "control/confine.h"
 #include "control/control.h"
 #include "control/export-path.h"
 #include "control/log.h"
 #include "control/options.h"
+#include "control/qmp-socket.h"
 #include "control/record.h"
-#include "control/sandbox.h"
 #include "control/supervisor.h"
 #include "libvmnet/build.h"
 #include "libvmnet/paths.h"
 #include "vmnet/client.h"
 #include "vmnet/error.h"
 
-#define LISTEN_FD 3             /* sd_listen_fds(3) */
 #define LOCK_TIMEOUT_MS 5000
 #define LOCK_POLL_MS 10
 
@@ -43,13 +43,8 @@ typedef struct Daemon {
     Options options;
     char *runtime_dir;
     char *state_dir;
-    char *socket_path;
-    bool owns_socket;
-    int listen_fd;
-    int starters_lock_fd;
+    QmpSocket socket;
     int pidfile_fd;
-    dev_t socket_dev;
-    ino_t socket_ino;
 } Daemon;
 
 /* Whoever started us without one of these would get our log into a socket. */
@@ -110,134 +105,6 @@ static bool find_directories(Daemon *daemon, GError **error)
     return true;
 }
 
-/* Is there a socket from systemd, or from whoever started us on demand? */
-static bool was_socket_passed(void)
-{
-    const char *pid = g_getenv("LISTEN_PID");
-    const char *fds = g_getenv("LISTEN_FDS");
-    guint64 value;
-    bool passed = pid && fds && !strcmp(fds, "1")
-                  && g_ascii_string_to_unsigned(pid, 10, 1, G_MAXINT, &value,
-                                                NULL)
-                  && value == (guint64)getpid();
-
-    g_unsetenv("LISTEN_PID");
-    g_unsetenv("LISTEN_FDS");
-    g_unsetenv("LISTEN_FDNAMES");
-    return passed;
-}
-
-static bool adopt_socket(Daemon *daemon, GError **error)
-{
-    int listening = 0;
-    socklen_t len = sizeof(listening);
-
-    if (getsockopt(LISTEN_FD, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) < 0
-        || !listening) {
-        g_set_error_literal(error, VMNET_ERROR, VMNET_INVALID_ARGUMENT,
-                            "LISTEN_FDS: file descriptor 3 is not a listening "
-                            "socket");
-        return false;
-    }
-    fcntl(LISTEN_FD, F_SETFD, FD_CLOEXEC);
-    fcntl(LISTEN_FD, F_SETFL, fcntl(LISTEN_FD, F_GETFL) | O_NONBLOCK);
-    daemon->listen_fd = LISTEN_FD;
-    return true;
-}
-
-static int64_t now_ms(void)
-{
-    return g_get_monotonic_time() / 1000;
-}
-
-/* The lock under which daemons are started: here only its descriptor. */
-static void open_starters_lock(Daemon *daemon)
-{
-    g_autofree char *path = NULL;
-
-    if (!daemon->runtime_dir) {
-        return;
-    }
-    path = g_build_filename(daemon->runtime_dir, "vmnetd.lock", NULL);
-    daemon->starters_lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC
-                                    | O_NOFOLLOW, 0600);
-    if (daemon->starters_lock_fd < 0) {
-        g_warning("lock file '%s': %s; whoever starts a daemon while this one "
-                  "leaves may have to try again", path, g_strerror(errno));
-    }
-}
-
-static void lock_starters_out(Daemon *daemon)
-{
-    int64_t deadline_ms = now_ms() + LOCK_TIMEOUT_MS;
-
-    while (daemon->starters_lock_fd >= 0
-           && flock(daemon->starters_lock_fd, LOCK_EX | LOCK_NB) < 0
-           && now_ms() < deadline_ms) {
-        g_usleep(LOCK_POLL_MS * 1000);
-    }
-}
-
-static bool make_socket(Daemon *daemon, GError **error)
-{
-    bool ok;
-
-    lock_starters_out(daemon);
-    ok = export_path_clear(daemon->socket_path, SOCK_STREAM, error);
-    if (ok) {
-        daemon->listen_fd = vmnet_unix_listen(daemon->socket_path, SOCK_STREAM,
-                                              error);
-        ok = daemon->listen_fd >= 0;
-    }
-    if (daemon->starters_lock_fd >= 0) {
-        flock(daemon->starters_lock_fd, LOCK_UN);
-    }
-    return ok;
-}
-
-static void remember_socket(Daemon *daemon)
-{
-    struct stat st;
-
-    if (daemon->socket_path && lstat(daemon->socket_path, &st) == 0) {
-        daemon->owns_socket = true;
-        daemon->socket_dev = st.st_dev;
-        daemon->socket_ino = st.st_ino;
-    }
-}
-
-/*
- * A socket that was passed is removed at the end if we are told its path, as
- * whoever starts us on demand does; systemd keeps its own.
- */
-static bool open_socket(Daemon *daemon, GError **error)
-{
-    bool passed = was_socket_passed();
-
-    daemon->socket_path = g_strdup(daemon->options.socket);
-    if (!daemon->socket_path && (!passed || g_getenv("VMNET_SOCKET"))) {
-        daemon->socket_path = vmnet_paths_socket(error);
-        if (!daemon->socket_path) {
-            return false;
-        }
-    }
-    if (!(passed ? adopt_socket(daemon, error) : make_socket(daemon, error))) {
-        return false;
-    }
-    remember_socket(daemon);
-    return true;
-}
-
-static void remove_socket(void *opaque)
-{
-    Daemon *daemon = opaque;
-
-    if (daemon->owns_socket) {
-        export_path_remove(daemon->socket_path, daemon->socket_dev,
-                           daemon->socket_ino);
-    }
-}
-
 static bool is_served(const char *path)
 {
     int fd = vmnet_unix_connect(path, SOCK_STREAM, NULL);
@@ -254,7 +121,7 @@ static bool is_served(const char *path)
  */
 static bool lock_state(Daemon *daemon, const char *socket_path, GError **error)
 {
-    int64_t deadline_ms = now_ms() + LOCK_TIMEOUT_MS;
+    int64_t deadline_us = g_get_monotonic_time() + LOCK_TIMEOUT_MS * 1000;
 
     if (!daemon->state_dir) {
         return true;
@@ -278,7 +145,8 @@ static bool lock_state(Daemon *daemon, const char *socket_path, GError **error)
             g_propagate_error(error, g_steal_pointer(&err));
             return false;
         }
-        if ((holder && is_served(holder)) || now_ms() >= deadline_ms) {
+        if ((holder && is_served(holder))
+            || g_get_monotonic_time() >= deadline_us) {
             g_set_error(error, VMNET_ERROR, VMNET_SHARING_SERVICE_BUSY,
                         "state directory '%s' is in use by the vmnetd at "
                         "socket '%s'", daemon->state_dir,
@@ -325,6 +193,14 @@ static void write_pidfile(Daemon *daemon, pid_t supervisor)
     }
 }
 
+static void remove_pidfile(const Daemon *daemon)
+{
+    if (daemon->pidfile_fd >= 0 && unlink(daemon->options.pidfile) < 0) {
+        g_warning("--pidfile '%s': %s", daemon->options.pidfile,
+                  g_strerror(errno));
+    }
+}
+
 static void on_signal(void *opaque, uint32_t events, int64_t now)
 {
     Control *control = opaque;
@@ -345,78 +221,30 @@ static int open_signals(void)
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-/* A daemon that is started on demand gets no options but the environment's. */
-static const char *resolv_conf(const Daemon *daemon)
-{
-    const char *path = g_getenv("VMNET_RESOLV_CONF");
-
-    if (daemon->options.resolv_conf) {
-        return daemon->options.resolv_conf;
-    }
-    return path && path[0] == '/' ? path : NULL;
-}
-
-/* Where the resolver's file is and, where that is a link, what it points to:
- * folders, because such files are replaced as a whole. (transfer full) */
-static char *resolv_dir(const Daemon *daemon, bool follow)
-{
-    const char *path = resolv_conf(daemon);
-    g_autofree char *target = NULL;
-
-    if (!path) {
-        path = "/etc/resolv.conf";
-    }
-    if (follow) {
-        /* realpath() allocates by malloc, which g_free() is as well. */
-        target = realpath(path, NULL);
-    }
-    return g_path_get_dirname(target ? target : path);
-}
-
-static const char *const *enter_sandbox(const Daemon *daemon)
-{
-    g_autofree char *log_dir = daemon->options.log_file
-                               ? g_path_get_dirname(daemon->options.log_file)
-                               : NULL;
-    g_autofree char *resolv_link = resolv_dir(daemon, false);
-    g_autofree char *resolv_target = resolv_dir(daemon, true);
-    const char *read_write[4] = { NULL };
-    const char *read_only[] = {
-        "/etc", "/usr", "/lib", "/lib64", "/proc", "/sys",
-        "/run/systemd/resolve", "/run/NetworkManager", "/run/resolvconf",
-        resolv_link, resolv_target, NULL
-    };
-    unsigned n = 0;
-
-    if (daemon->state_dir) {
-        read_write[n++] = daemon->state_dir;
-    }
-    if (daemon->runtime_dir) {
-        read_write[n++] = daemon->runtime_dir;
-    }
-    if (log_dir) {
-        read_write[n++] = log_dir;
-    }
-    return sandbox_enter(read_write, read_only);
-}
-
 /* The engine's whole life. */
 static bool run_engine(Daemon *daemon, pid_t supervisor, GError **error)
 {
     int signal_fd = open_signals();
     int signal_errno = errno;
+    const ConfinePlaces places = {
+        .options = &daemon->options,
+        .state_dir = daemon->state_dir,
+        .runtime_dir = daemon->runtime_dir,
+        .socket_path = daemon->socket.path,
+        .has_supervisor = supervisor != 0,
+    };
     ControlConfig config = {
-        .listen_fd = daemon->listen_fd,
-        .socket_path = daemon->socket_path,
-        .owns_socket = daemon->owns_socket,
-        .lock_fd = daemon->starters_lock_fd,
+        .listen_fd = daemon->socket.fd,
+        .socket_path = daemon->socket.path,
+        .owns_socket = daemon->socket.is_owned,
+        .lock_fd = daemon->socket.lock_fd,
         .state_dir = daemon->state_dir,
         .runtime_dir = daemon->runtime_dir,
         .log_file = daemon->options.log_file,
-        .resolv_conf = resolv_conf(daemon),
+        .resolv_conf = confine_resolv_conf(&daemon->options),
         .idle_ms = daemon->options.idle_s * INT64_C(1000),
         .supervisor_pid = supervisor,
-        .sandbox = enter_sandbox(daemon),
+        .sandbox = confine(&places),
     };
     g_autoptr(Loop) loop = loop_new(NULL, error);
     g_autoptr(Control) control = NULL;
@@ -446,10 +274,21 @@ static bool run_engine(Daemon *daemon, pid_t supervisor, GError **error)
     write_pidfile(daemon, supervisor);
     control_run(control);
     loop_watch_free(signals);
-    if (daemon->options.pidfile) {
-        unlink(daemon->options.pidfile);
+    if (!supervisor) {
+        remove_pidfile(daemon);
     }
     return true;
+}
+
+/* In the supervisor, which is the last to go. */
+static void on_end(void *opaque, bool gave_up)
+{
+    Daemon *daemon = opaque;
+
+    remove_pidfile(daemon);
+    if (gave_up) {
+        qmp_socket_remove(&daemon->socket);
+    }
 }
 
 static bool prepare(Daemon *daemon, GError **error)
@@ -458,16 +297,14 @@ static bool prepare(Daemon *daemon, GError **error)
 
     if (!log_open(daemon->options.log_file, daemon->options.log_level, error)
         || !find_directories(daemon, error)
-        || !open_pidfile(daemon, error)) {
+        || !open_pidfile(daemon, error)
+        || !qmp_socket_open(&daemon->socket, daemon->options.socket,
+                            daemon->runtime_dir, error)) {
         return false;
     }
-    open_starters_lock(daemon);
-    if (!open_socket(daemon, error)) {
-        return false;
-    }
-    name = daemon->socket_path ? daemon->socket_path : "passed by systemd";
+    name = daemon->socket.path ? daemon->socket.path : "passed by systemd";
     if (!lock_state(daemon, name, error)) {
-        remove_socket(daemon);
+        qmp_socket_remove(&daemon->socket);
         return false;
     }
     return true;
@@ -477,10 +314,9 @@ int main(int argc, char **argv)
 {
     static char name[] = "vmnetd";
     g_autoptr(GError) error = NULL;
-    Daemon daemon = {
-        .listen_fd = -1, .starters_lock_fd = -1, .pidfile_fd = -1,
-    };
+    Daemon daemon = { .socket = QMP_SOCKET_INIT, .pidfile_fd = -1 };
     pid_t supervisor = 0;
+    int remover_fd = -1;
 
     argv[0] = name;
     if (!options_parse(&daemon.options, argc, argv, &error)) {
@@ -508,16 +344,17 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     }
     if (!daemon.options.no_supervisor) {
-        supervisor = supervisor_start(remove_socket, &daemon);
+        supervisor = supervisor_start(on_end, &daemon, &remover_fd);
     }
+    export_path_set_remover(remover_fd);
     if (!run_engine(&daemon, supervisor, &error)) {
         fprintf(stderr, "vmnetd: %s\n", error->message);
-        remove_socket(&daemon);
+        qmp_socket_remove(&daemon.socket);
         return EXIT_FAILURE;
     }
     options_clear(&daemon.options);
     g_free(daemon.runtime_dir);
     g_free(daemon.state_dir);
-    g_free(daemon.socket_path);
+    g_free(daemon.socket.path);
     return EXIT_SUCCESS;
 }

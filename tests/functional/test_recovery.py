@@ -189,6 +189,26 @@ def test_every_network_is_as_it_was(daemon, who):
         machine.close()
 
 
+@pytest.mark.parametrize('who', DEATHS)
+def test_socket_outside_the_daemons_directories(daemon, tmp_path,
+                                                monkeypatch, who):
+    """The engine may make it, not remove it: its parent does."""
+    path = str(tmp_path / ('a' * 60) / 'vm.sock')
+    os.mkdir(os.path.dirname(path))
+    with daemon.qmp() as client:
+        client.call('netdev_add', type='vmnet-shared', id='n', vm='one',
+                    lifetime='export')
+        client.call('export-add', type='stream', id='e', netdev='n',
+                    addr={'type': 'unix', 'path': path})
+    kill(daemon, who)
+    monkeypatch.chdir(os.path.dirname(path))
+    with socket.socket(socket.AF_UNIX) as vmm:
+        vmm.connect('vm.sock')
+    with daemon.qmp() as client:
+        client.call('netdev_del', id='one/n')
+    assert not os.path.exists(path)
+
+
 def test_under_load_and_again(daemon):
     """Each time within a second, though the guest never stops sending."""
     echo = services.UdpEcho()

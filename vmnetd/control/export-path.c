@@ -12,18 +12,30 @@
 
 #include "control/client.h"
 #include "control/netdev.h"
+#include "control/remover.h"
 #include "libvmnet/paths.h"
 #include "limits.h"
 #include "vmnet/error.h"
 
 /* A name in the runtime directory, of which sun_path takes 107 bytes. */
 #define NAME_PART_BYTES 24
+/* What fits into sun_path behind /proc/self/fd/N: the sandbox lets the engine
+ * make a socket in any directory, and rename it in few. */
+#define NAME_BYTES 80
 
 bool export_path_check(const char *path, const Client *client, GError **error)
 {
+    g_autofree char *name = g_path_get_basename(path);
+
     if (path[0] != '/') {
         g_set_error(error, VMNET_ERROR, VMNET_INVALID_ARGUMENT,
                     "path '%s' is not absolute", path);
+        return false;
+    }
+    if (strlen(name) > NAME_BYTES) {
+        g_set_error(error, VMNET_ERROR, VMNET_INVALID_ARGUMENT,
+                    "path '%s': its file name is longer than %d bytes", path,
+                    NAME_BYTES);
         return false;
     }
     if (client->uid != geteuid()) {
@@ -34,6 +46,25 @@ bool export_path_check(const char *path, const Client *client, GError **error)
         return false;
     }
     return true;
+}
+
+static int remover = -1;
+
+void export_path_set_remover(int engine_fd)
+{
+    remover = engine_fd;
+}
+
+/* Returns: 0 or an errno. */
+static int remove_socket(const char *path)
+{
+    if (unlink(path) == 0 || errno == ENOENT) {
+        return 0;
+    }
+    if (errno == EACCES && remover >= 0) {
+        return remover_ask(remover, path);
+    }
+    return errno;
 }
 
 /* Returns: whether somebody serves @path; errno of the attempt otherwise. */
@@ -72,23 +103,26 @@ bool export_path_clear(const char *path, int socket_type, GError **error)
                     "path '%s' is in use", path);
         return false;
     }
-    if (unlink(path) < 0 && errno != ENOENT) {
-        g_set_error(error, VMNET_ERROR, vmnet_status_from_errno(errno),
-                    "path '%s': cannot remove it: %s", path, g_strerror(errno));
-        return false;
+    errnum = remove_socket(path);
+    if (errnum) {
+        g_set_error(error, VMNET_ERROR, vmnet_status_from_errno(errnum),
+                    "path '%s': cannot remove it: %s", path,
+                    g_strerror(errnum));
     }
-    return true;
+    return !errnum;
 }
 
 void export_path_remove(const char *path, dev_t dev, ino_t ino)
 {
     struct stat st;
+    int errnum;
 
     if (lstat(path, &st) < 0 || st.st_dev != dev || st.st_ino != ino) {
         return;
     }
-    if (unlink(path) < 0) {
-        g_warning("cannot remove '%s': %s", path, g_strerror(errno));
+    errnum = remove_socket(path);
+    if (errnum) {
+        g_warning("cannot remove '%s': %s", path, g_strerror(errnum));
     }
 }
 

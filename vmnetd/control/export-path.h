@@ -24,7 +24,14 @@ char *export_path_choose(const ControlNetdev *netdev, int socket_type,
  */
 bool export_path_clear(const char *path, int socket_type, GError **error);
 
-/** export_path_remove: remove @path if it still is that socket. */
+/**
+ * export_path_set_remover: who removes sockets where the sandbox forbids it,
+ * see remover.h; -1: nobody.  Once, when the daemon starts.
+ */
+void export_path_set_remover(int engine_fd);
+
+/** export_path_remove: remove @path if it still is that socket, and
+ * closed. */
 void export_path_remove(const char *path, dev_t dev, ino_t ino);
 
 #endif

@@ -249,11 +249,11 @@ void export_free(ControlExport *export)
     loop_watch_free(export->watch);
     loop_timer_free(export->timer);
     close_waiting(export);
-    if (export->made_socket) {
-        export_path_remove(export->path, export->socket_dev, export->socket_ino);
-    }
     if (export->listen_fd >= 0) {
         close(export->listen_fd);
+    }
+    if (export->made_socket) {
+        export_path_remove(export->path, export->socket_dev, export->socket_ino);
     }
     qapi_free_ExportOptions(export->options);
     g_free(export->path);

@@ -4,7 +4,8 @@
  *   no-new-privs   nothing that is executed gains privileges
  *   landlock       files: read and write below the state and runtime
  *                  directories, read what the system is configured with;
- *                  elsewhere only make and remove sockets (exports)
+ *                  elsewhere only make sockets (exports), which the
+ *                  supervisor removes (remover.h)
  *   seccomp        system calls: an allow-list without execve, ptrace, mount
  *                  and the like; what is not on it fails with EPERM, so that a
  *                  C library newer than the list loses a feature, not its life
@@ -50,11 +51,9 @@
 #define ACCESS_FILE_WRITE \
     (LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_TRUNCATE)
 #define ACCESS_READ (ACCESS_FILE_READ | LANDLOCK_ACCESS_FS_READ_DIR)
-#define ACCESS_SOCKETS \
-    (LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_REMOVE_FILE)
 #define ACCESS_WRITE \
-    (ACCESS_READ | ACCESS_FILE_WRITE | ACCESS_SOCKETS \
-     | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_DIR \
+    (ACCESS_READ | ACCESS_FILE_WRITE | LANDLOCK_ACCESS_FS_MAKE_SOCK \
+     | LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_DIR \
      | LANDLOCK_ACCESS_FS_REMOVE_DIR)
 
 /* All that version 1 to 3 can restrict. */
@@ -94,12 +93,20 @@ static void allow(int ruleset, uint64_t handled, const char *path,
     close(rule.parent_fd);
 }
 
-static bool enter_landlock(const char *const *read_write,
-                           const char *const *read_only)
+static void allow_all(int ruleset, uint64_t handled, const char *const *paths,
+                      uint64_t access)
+{
+    for (; *paths; paths++) {
+        allow(ruleset, handled, *paths, access);
+    }
+}
+
+static bool enter_landlock(const SandboxLists *lists)
 {
     int version = syscall(SYS_landlock_create_ruleset, NULL, 0,
                           LANDLOCK_CREATE_RULESET_VERSION);
     struct landlock_ruleset_attr attr = { 0 };
+    uint64_t handled;
     int ruleset;
     bool done;
 
@@ -111,14 +118,12 @@ static bool enter_landlock(const char *const *read_write,
     if (ruleset < 0) {
         return false;
     }
-    allow(ruleset, attr.handled_access_fs, "/", ACCESS_SOCKETS);
-    for (; *read_write; read_write++) {
-        allow(ruleset, attr.handled_access_fs, *read_write, ACCESS_WRITE);
-    }
-    for (; *read_only; read_only++) {
-        allow(ruleset, attr.handled_access_fs, *read_only, ACCESS_READ);
-    }
-    allow(ruleset, attr.handled_access_fs, "/dev/null",
+    handled = attr.handled_access_fs;
+    allow_all(ruleset, handled, lists->read_write, ACCESS_WRITE);
+    allow_all(ruleset, handled, lists->removal, LANDLOCK_ACCESS_FS_REMOVE_FILE);
+    allow_all(ruleset, handled, lists->read_only, ACCESS_READ);
+    allow(ruleset, handled, "/", LANDLOCK_ACCESS_FS_MAKE_SOCK);
+    allow(ruleset, handled, "/dev/null",
           ACCESS_FILE_READ | ACCESS_FILE_WRITE);
     done = syscall(SYS_landlock_restrict_self, ruleset, 0) == 0;
     close(ruleset);
@@ -127,8 +132,7 @@ static bool enter_landlock(const char *const *read_write,
 
 #else
 
-static bool enter_landlock(const char *const *read_write,
-                           const char *const *read_only)
+static bool enter_landlock(const SandboxLists *lists)
 {
     errno = ENOSYS;
     return false;
@@ -232,8 +236,7 @@ static bool enter_seccomp(void)
 
 #endif
 
-const char *const *sandbox_enter(const char *const *read_write,
-                                 const char *const *read_only)
+const char *const *sandbox_enter(const SandboxLists *lists)
 {
     static const char *layers[4];
     unsigned n = 0;
@@ -243,7 +246,7 @@ const char *const *sandbox_enter(const char *const *read_write,
     } else {
         g_warning("sandbox: no-new-privs: %s", g_strerror(errno));
     }
-    if (enter_landlock(read_write, read_only)) {
+    if (enter_landlock(lists)) {
         layers[n++] = "landlock";
     } else {
         g_message("sandbox: without landlock: %s", g_strerror(errno));

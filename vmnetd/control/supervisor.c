@@ -5,7 +5,7 @@
  * -------------------
  *   vmnetd (supervisor) -- fork --> engine
  *      | holds the listening socket, the state directory's lock, the log
- *      | waits for signals, and does nothing else
+ *      | waits for signals, and removes dead sockets for it (remover.h)
  *
  *   engine dies by a signal   started again, at once the first time, later
  *                             ones after 100 ms, 200 ms, ...; connections wait
@@ -23,12 +23,15 @@
 
 #include <errno.h>
 #include <glib.h>
+#include <poll.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "control/remover.h"
 
 #define QUICK_DEATHS 6
 #define QUICK_MS 10000
@@ -48,19 +51,49 @@ static void signals_of_interest(sigset_t *set)
     sigaddset(set, SIGCHLD);
 }
 
+/* Where the supervisor is woken. */
+typedef struct Wakers {
+    int signal_fd;
+    int remover_fd;         /* the engine asks; -1: it cannot */
+} Wakers;
+
+static void close_fd(int *fd)
+{
+    if (*fd >= 0) {
+        close(*fd);
+        *fd = -1;
+    }
+}
+
+/* Returns: whether a signal asks for the engine's end. */
+static bool wait_for_news(Wakers *wakers)
+{
+    struct pollfd fds[] = {
+        { .fd = wakers->signal_fd, .events = POLLIN },
+        { .fd = wakers->remover_fd, .events = POLLIN },
+    };
+    struct signalfd_siginfo info;
+
+    if (poll(fds, G_N_ELEMENTS(fds), -1) < 0) {
+        return false;
+    }
+    if (fds[1].revents && !remover_serve(wakers->remover_fd)) {
+        close_fd(&wakers->remover_fd);
+    }
+    return fds[0].revents
+           && read(wakers->signal_fd, &info, sizeof(info)) == sizeof(info)
+           && info.ssi_signo != SIGCHLD;
+}
+
 /*
  * Wait for the engine's end, passing on what asks for it.
  * @stopping: set when it was asked for
  */
-static int wait_for_engine(pid_t engine, bool *stopping)
+static int wait_for_engine(pid_t engine, Wakers *wakers, bool *stopping)
 {
-    sigset_t set;
-
-    signals_of_interest(&set);
     for (;;) {
         int status = 0;
         pid_t pid = waitpid(engine, &status, WNOHANG);
-        int sig;
 
         if (pid == engine) {
             return status;
@@ -68,8 +101,7 @@ static int wait_for_engine(pid_t engine, bool *stopping)
         if (pid < 0 && errno != EINTR) {
             return 0; /* somebody else has reaped it */
         }
-        sig = sigwaitinfo(&set, NULL);
-        if (sig == SIGTERM || sig == SIGINT || sig == SIGHUP) {
+        if (wait_for_news(wakers)) {
             *stopping = true;
             kill(engine, SIGTERM);
         }
@@ -92,58 +124,109 @@ static bool pause_before_restart(unsigned deaths)
     return sig < 0;
 }
 
-static pid_t fork_engine(const sigset_t *old_mask)
+/* @ret_remover_fd: in the child only */
+static pid_t fork_engine(Wakers *wakers, const sigset_t *old_mask,
+                         int *ret_remover_fd)
 {
-    pid_t pid = fork();
+    int engine_fd = -1;
+    pid_t pid;
 
-    if (pid == 0) {
-        sigprocmask(SIG_SETMASK, old_mask, NULL);
+    if (!remover_pair(&wakers->remover_fd, &engine_fd)) {
+        g_warning("socketpair: %s; sockets of exports outside the runtime "
+                  "directory will be left behind", g_strerror(errno));
     }
+    pid = fork();
+    if (pid == 0) {
+        close_fd(&wakers->signal_fd);
+        close_fd(&wakers->remover_fd);
+        sigprocmask(SIG_SETMASK, old_mask, NULL);
+        *ret_remover_fd = engine_fd;
+        return 0;
+    }
+    close_fd(&engine_fd);
     return pid;
 }
 
-pid_t supervisor_start(void (*on_give_up)(void *opaque), void *opaque)
+typedef enum Outcome {
+    OUTCOME_ENGINE,         /* this is the engine */
+    OUTCOME_ALONE,          /* there can be no engine beside this process */
+    OUTCOME_ENDED,          /* the engine exited */
+    OUTCOME_GAVE_UP,        /* it died, and is not started again */
+} Outcome;
+
+/* Engines, one after the other.  @ret_status: set when one has exited */
+static Outcome supervise(Wakers *wakers, const sigset_t *old_mask,
+                         int *ret_remover_fd, int *ret_status)
 {
-    pid_t self = getpid();
     unsigned deaths = 0;
     bool stopping = false;
-    sigset_t set, old_mask;
 
-    signals_of_interest(&set);
-    sigprocmask(SIG_BLOCK, &set, &old_mask);
     for (;;) {
         int64_t started_ms = now_ms();
-        pid_t engine = fork_engine(&old_mask);
+        pid_t engine = fork_engine(wakers, old_mask, ret_remover_fd);
         int status;
 
         if (engine == 0) {
-            return self;
+            return OUTCOME_ENGINE;
         }
         if (engine < 0) {
-            g_warning("fork: %s; vmnetd runs without a supervisor",
-                      g_strerror(errno));
-            sigprocmask(SIG_SETMASK, &old_mask, NULL);
-            return 0;
+            return OUTCOME_ALONE;
         }
-        status = wait_for_engine(engine, &stopping);
+        status = wait_for_engine(engine, wakers, &stopping);
+        close_fd(&wakers->remover_fd);
         if (!WIFSIGNALED(status)) {
-            _exit(WEXITSTATUS(status));
+            *ret_status = WEXITSTATUS(status);
+            return OUTCOME_ENDED;
         }
         if (stopping) {
-            break;
+            return OUTCOME_GAVE_UP;
         }
         deaths = now_ms() - started_ms < QUICK_MS ? deaths + 1 : 1;
         if (deaths >= QUICK_DEATHS) {
             g_critical("engine %d died: %s; %u times in a row, giving up",
                        (int)engine, strsignal(WTERMSIG(status)), deaths);
-            break;
+            return OUTCOME_GAVE_UP;
         }
         g_warning("engine %d died: %s; starting it again", (int)engine,
                   strsignal(WTERMSIG(status)));
         if (!pause_before_restart(deaths)) {
-            break;
+            return OUTCOME_GAVE_UP;
         }
     }
-    on_give_up(opaque);
-    _exit(1);
+}
+
+pid_t supervisor_start(void (*on_end)(void *opaque, bool gave_up), void *opaque,
+                       int *ret_remover_fd)
+{
+    Wakers wakers = { .remover_fd = -1 };
+    pid_t self = getpid();
+    sigset_t set, old_mask;
+    int status = 1;
+    Outcome outcome;
+
+    *ret_remover_fd = -1;
+    /* Whoever started us may ignore it, and then there is nobody to wait for. */
+    signal(SIGCHLD, SIG_DFL);
+    signals_of_interest(&set);
+    sigprocmask(SIG_BLOCK, &set, &old_mask);
+    wakers.signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    outcome = wakers.signal_fd < 0 ? OUTCOME_ALONE
+                                   : supervise(&wakers, &old_mask,
+                                               ret_remover_fd, &status);
+    switch (outcome) {
+    case OUTCOME_ENGINE:
+        return self;
+    case OUTCOME_ALONE:
+        g_warning("fork: %s; vmnetd runs without a supervisor",
+                  g_strerror(errno));
+        close_fd(&wakers.signal_fd);
+        close_fd(&wakers.remover_fd);
+        sigprocmask(SIG_SETMASK, &old_mask, NULL);
+        return 0;
+    case OUTCOME_ENDED:
+    case OUTCOME_GAVE_UP:
+        break;
+    }
+    on_end(opaque, outcome == OUTCOME_GAVE_UP);
+    _exit(status);
 }

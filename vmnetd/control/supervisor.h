@@ -6,17 +6,22 @@
 #ifndef VMNETD_CONTROL_SUPERVISOR_H
 #define VMNETD_CONTROL_SUPERVISOR_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 /**
  * supervisor_start: fork the engine.
- * @on_give_up: called in the supervisor before it exits because the engine
- *     dies over and over (removes what the engine would have)
+ * @on_end: called in the supervisor before it exits, to remove files that an
+ *     engine cannot, or that one that @gave_up has left behind: it died over
+ *     and over
+ * @ret_remover_fd: in the engine: where to ask for sockets to be removed
+ *     (remover.h); -1: nobody is there
  *
  * Returns: in the engine, and there only: the supervisor's pid.  In every
  * engine that is started later it returns again.  0: fork() failed, which is
  * logged: the caller goes on alone.
  */
-pid_t supervisor_start(void (*on_give_up)(void *opaque), void *opaque);
+pid_t supervisor_start(void (*on_end)(void *opaque, bool gave_up), void *opaque,
+                       int *ret_remover_fd);
 
 #endif
