@@ -172,6 +172,19 @@ void client_call_undo(VmnetClient *client, int64_t number, const char *netdev)
     call->undo = g_strdup(netdev);
 }
 
+/* SETUP_INCOMPLETE is what we say where no answer came. */
+static VmnetStatus answered_status(const JsonValue *failed)
+{
+    int64_t status;
+
+    if (json_dict_get_int(failed, "status", &status) &&
+        status > VMNET_SUCCESS && status <= VMNET_NOT_AUTHORIZED &&
+        status != VMNET_SETUP_INCOMPLETE) {
+        return status;
+    }
+    return VMNET_FAILURE;
+}
+
 const JsonValue *client_take_result(const JsonValue *message, GError **error)
 {
     const JsonValue *failed = json_dict_get(message, "error");
@@ -181,7 +194,7 @@ const JsonValue *client_take_result(const JsonValue *message, GError **error)
         return json_dict_get(message, "return");
     }
     desc = json_dict_get_string(failed, "desc");
-    g_set_error_literal(error, VMNET_ERROR, VMNET_FAILURE,
+    g_set_error_literal(error, VMNET_ERROR, answered_status(failed),
                         desc ?: "vmnetd gave no reason");
     return NULL;
 }

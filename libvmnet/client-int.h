@@ -15,6 +15,7 @@
 
 #include "libvmnet/client-private.h"
 #include "libvmnet/deadline.h"
+#include "libvmnet/refs.h"
 #include "vmnet/error.h"
 
 typedef struct Connector Connector;
@@ -36,7 +37,7 @@ typedef struct Connector Connector;
  * @networks: name -> how many references to that network there are
  */
 struct VmnetClient {
-    gatomicrefcount refs;
+    int refs;
     int epoll_fd, timer_fd, fd;
     char *path;
     uint32_t events;

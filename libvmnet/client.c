@@ -24,7 +24,7 @@ VmnetClient *vmnet_client_new(GError **error)
     g_autoptr(VmnetClient) client = g_new0(VmnetClient, 1);
     struct epoll_event event = { .events = EPOLLIN };
 
-    g_atomic_ref_count_init(&client->refs);
+    client->refs = 1;
     client->fd = -1;
     client->next_id = 1;
     g_queue_init(&client->messages);
@@ -47,7 +47,7 @@ VmnetClient *vmnet_client_new(GError **error)
 
 VmnetClient *vmnet_client_ref(VmnetClient *client)
 {
-    g_atomic_ref_count_inc(&client->refs);
+    refs_inc(&client->refs);
     return client;
 }
 
@@ -64,7 +64,7 @@ void vmnet_client_close(VmnetClient *client)
 
 void vmnet_client_unref(VmnetClient *client)
 {
-    if (!client || !g_atomic_ref_count_dec(&client->refs)) {
+    if (!client || !refs_dec(&client->refs)) {
         return;
     }
     vmnet_client_close(client);

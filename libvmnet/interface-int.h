@@ -10,6 +10,8 @@
 #ifndef LIBVMNET_INTERFACE_INT_H
 #define LIBVMNET_INTERFACE_INT_H
 
+#include <pthread.h>
+
 #include "libvmnet/client-int.h"
 #include "qapi/qapi-decode.h"
 #include "vmnet/interface.h"
@@ -31,7 +33,7 @@
  */
 typedef struct InterfaceIo {
     int epoll_fd, timer_fd;
-    GMutex lock;
+    pthread_mutex_t lock;
     VmnetInterfaceEvents mask;
     bool is_watched;
     uint32_t watched;
@@ -56,7 +58,7 @@ typedef struct InterfaceIo {
  * @func: of the start, or of what was asked last
  */
 struct VmnetInterface {
-    gatomicrefcount refs;
+    int refs;
     VmnetClient *client;
     int state;
     char *id;

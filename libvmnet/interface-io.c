@@ -41,7 +41,7 @@ bool interface_io_init(VmnetInterface *interface, GError **error)
     InterfaceIo *io = &interface->io;
     struct epoll_event event = { .events = EPOLLIN, .data.u32 = TAG_TIMER };
 
-    g_mutex_init(&io->lock);
+    pthread_mutex_init(&io->lock, NULL);
     io->retry_ns = RETRY_MIN_NS;
     io->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     io->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
@@ -61,7 +61,7 @@ void interface_io_clear(VmnetInterface *interface)
 
     if (io->epoll_fd >= 0) {
         close(io->epoll_fd);
-        g_mutex_clear(&io->lock);
+        pthread_mutex_destroy(&io->lock);
     }
     if (io->timer_fd >= 0) {
         close(io->timer_fd);
@@ -123,9 +123,9 @@ void interface_io_run(VmnetInterface *interface)
     if (interface->port != VMNET_PORT_PACKETS) {
         return;
     }
-    g_mutex_lock(&interface->io.lock);
+    pthread_mutex_lock(&interface->io.lock);
     update_watch(interface);
-    g_mutex_unlock(&interface->io.lock);
+    pthread_mutex_unlock(&interface->io.lock);
 }
 
 void vmnet_interface_set_event_callback(VmnetInterface *interface,
@@ -138,7 +138,7 @@ void vmnet_interface_set_event_callback(VmnetInterface *interface,
     if (io->epoll_fd < 0) {
         return;
     }
-    g_mutex_lock(&io->lock);
+    pthread_mutex_lock(&io->lock);
     io->mask = events;
     io->func = func;
     io->user_data = user_data;
@@ -146,7 +146,7 @@ void vmnet_interface_set_event_callback(VmnetInterface *interface,
         arm_timer(io, RETRY_MIN_NS);
     }
     update_watch(interface);
-    g_mutex_unlock(&io->lock);
+    pthread_mutex_unlock(&io->lock);
 }
 
 /* @by_timer: the kernel lacks memory, of which EPOLLOUT says nothing */
@@ -154,7 +154,7 @@ static void want_room(VmnetInterface *interface, bool by_timer)
 {
     InterfaceIo *io = &interface->io;
 
-    g_mutex_lock(&io->lock);
+    pthread_mutex_lock(&io->lock);
     io->room_wanted = true;
     io->room_by_timer = by_timer;
     if (io->retry_ns <= RETRY_MAX_NS || by_timer) {
@@ -162,7 +162,7 @@ static void want_room(VmnetInterface *interface, bool by_timer)
         io->retry_ns *= io->retry_ns <= RETRY_MAX_NS ? 2 : 1;
     }
     update_watch(interface);
-    g_mutex_unlock(&io->lock);
+    pthread_mutex_unlock(&io->lock);
 }
 
 /* Dispatch */
@@ -211,13 +211,13 @@ gboolean vmnet_interface_dispatch(VmnetInterface *interface)
             timer = read(io->timer_fd, &expired, sizeof(expired)) > 0;
         }
     }
-    g_mutex_lock(&io->lock);
+    pthread_mutex_lock(&io->lock);
     events = take_events(interface, socket_events, timer);
     func = io->func;
     data = io->user_data;
     update_watch(interface);
     goes_on = !io->told;
-    g_mutex_unlock(&io->lock);
+    pthread_mutex_unlock(&io->lock);
     if (events && func) {
         func(interface, events, MAX(io->n_read, 1), data);
     }

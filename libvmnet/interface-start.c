@@ -331,7 +331,7 @@ VmnetInterface *interface_start_json(VmnetClient *client, JsonValue *netdev,
         return NULL;
     }
     interface = g_new0(VmnetInterface, 1);
-    g_atomic_ref_count_init(&interface->refs);
+    interface->refs = 1;
     interface->id = g_strdup(id);
     interface->port = port;
     interface->flags = flags;

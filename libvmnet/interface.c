@@ -9,13 +9,13 @@
 
 VmnetInterface *vmnet_interface_ref(VmnetInterface *interface)
 {
-    g_atomic_ref_count_inc(&interface->refs);
+    refs_inc(&interface->refs);
     return interface;
 }
 
 void vmnet_interface_unref(VmnetInterface *interface)
 {
-    if (!interface || !g_atomic_ref_count_dec(&interface->refs)) {
+    if (!interface || !refs_dec(&interface->refs)) {
         return;
     }
     interface_cancel(interface);

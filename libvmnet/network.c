@@ -21,7 +21,7 @@
  * @mac: the gateway's: a network that was made anew has another
  */
 struct VmnetNetwork {
-    gatomicrefcount refs;
+    int refs;
     VmnetClient *client;
     char *name;
     char *mac;
@@ -35,7 +35,7 @@ struct VmnetNetwork {
 
 VmnetNetwork *vmnet_network_ref(VmnetNetwork *network)
 {
-    g_atomic_ref_count_inc(&network->refs);
+    refs_inc(&network->refs);
     return network;
 }
 
@@ -58,7 +58,7 @@ static void let_go(VmnetNetwork *network)
 
 void vmnet_network_unref(VmnetNetwork *network)
 {
-    if (!network || !g_atomic_ref_count_dec(&network->refs)) {
+    if (!network || !refs_dec(&network->refs)) {
         return;
     }
     let_go(network);
@@ -159,7 +159,7 @@ static VmnetNetwork *network_of(VmnetClient *client, const JsonValue *details,
         return NULL;
     }
     network = g_new0(VmnetNetwork, 1);
-    g_atomic_ref_count_init(&network->refs);
+    network->refs = 1;
     network->client = vmnet_client_ref(client);
     network->name = g_strdup(name);
     network->mac = g_strdup(mac);

@@ -311,6 +311,29 @@ def case_start(bench):
                at_least=False)
 
 
+def case_transport(bench):
+    """libvmnet's packets: to a port that counts, and to another interface;
+    beside a socketpair, in turns."""
+    program = os.path.join(bench.options.build, 'tests/bench/bench-transport')
+    subprocess.run(['ninja', '-C', bench.options.build,
+                    'tests/bench/bench-transport'], check=True,
+                   stdout=subprocess.DEVNULL)
+    for size in (1514, 65534):
+        rounds = []
+        for _ in range(bench.options.runs):
+            done = subprocess.run(
+                [program, str(size), str(bench.options.seconds / 5)],
+                env=bench.env, check=True, stdout=subprocess.PIPE)
+            rounds.append(json.loads(done.stdout))
+        for key in ('socketpair', 'hop', 'pair'):
+            bench.row('transport %d' % size, key,
+                      [r[key] / 1000 for r in rounds], 'kpps')
+        for key, limit in (('hop', 0.8), ('pair', 0.4)):
+            bench.want('%s of %d bytes, of a socketpair' % (key, size),
+                       median([r[key] / r['socketpair'] for r in rounds]),
+                       limit)
+
+
 def daemon_processes(bench):
     """Pids of engine and supervisor."""
     text = subprocess.run([bench.tool('vmnetctl'), 'qmp', 'query-daemon'],
@@ -359,7 +382,8 @@ def case_idle(bench):
 
 
 CASES = {'nat': case_nat, 'jumbo': case_jumbo, 'pair': case_pair,
-         'start': case_start, 'idle': case_idle}
+         'start': case_start, 'transport': case_transport,
+         'idle': case_idle}
 
 
 def main():

@@ -162,6 +162,7 @@ int vmnet_client_get_fd(const VmnetClient *client);
  */
 gboolean vmnet_client_dispatch(VmnetClient *client);
 
+/** vmnet_client_get_state: as of the last dispatch. */
 VmnetClientState vmnet_client_get_state(const VmnetClient *client);
 
 /** vmnet_client_set_event_callback: (nullable) @func: what vmnetd tells. */

@@ -43,6 +43,7 @@ typedef enum VmnetStatus {
 } VmnetStatus;
 
 #define VMNET_ERROR (vmnet_error_quark())
+/** vmnet_error_quark: the domain, %VMNET_ERROR; from any thread. */
 GQuark vmnet_error_quark(void);
 
 /**

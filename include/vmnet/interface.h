@@ -209,6 +209,7 @@ VmnetInterface *vmnet_interface_ref(VmnetInterface *interface);
 void vmnet_interface_unref(VmnetInterface *interface);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VmnetInterface, vmnet_interface_unref)
 
+/** vmnet_interface_get_state: from any thread. */
 VmnetInterfaceState vmnet_interface_get_state(const VmnetInterface *interface);
 
 /* Packets: VMNET_PORT_PACKETS */

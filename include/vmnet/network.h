@@ -48,6 +48,7 @@ typedef struct VmnetNetworkConfiguration VmnetNetworkConfiguration;
  * @mode: %VMNET_HOST_MODE or %VMNET_SHARED_MODE
  */
 VmnetNetworkConfiguration *vmnet_network_configuration_new(VmnetOperatingMode mode);
+/** vmnet_network_configuration_free: networks made of it stay.  (nullable) */
 void vmnet_network_configuration_free(VmnetNetworkConfiguration *config);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VmnetNetworkConfiguration,
                               vmnet_network_configuration_free)
@@ -106,8 +107,12 @@ vmnet_network_configuration_set_lease_time(VmnetNetworkConfiguration *config,
 void vmnet_network_configuration_set_external_interface(
     VmnetNetworkConfiguration *config, const char *ifname);
 
+/** vmnet_network_configuration_disable_dhcp: guests get addresses elsewhere;
+ * not together with reservations. */
 void vmnet_network_configuration_disable_dhcp(
     VmnetNetworkConfiguration *config);
+/** vmnet_network_configuration_disable_dns_proxy: the gateway answers no
+ * names. */
 void vmnet_network_configuration_disable_dns_proxy(
     VmnetNetworkConfiguration *config);
 /** vmnet_network_configuration_disable_nat44: no way out by IPv4. */
@@ -116,6 +121,8 @@ void vmnet_network_configuration_disable_nat44(
 /** vmnet_network_configuration_disable_nat66: no way out by IPv6. */
 void vmnet_network_configuration_disable_nat66(
     VmnetNetworkConfiguration *config);
+/** vmnet_network_configuration_disable_router_advertisement: guests get no
+ * IPv6 address by themselves. */
 void vmnet_network_configuration_disable_router_advertisement(
     VmnetNetworkConfiguration *config);
 
@@ -216,8 +223,11 @@ VmnetNetwork *vmnet_network_ref(VmnetNetwork *network);
 void vmnet_network_unref(VmnetNetwork *network);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VmnetNetwork, vmnet_network_unref)
 
+/** vmnet_network_get_name: valid as long as @network. */
 const char *vmnet_network_get_name(const VmnetNetwork *network);
+/** vmnet_network_get_mode: host or shared. */
 VmnetOperatingMode vmnet_network_get_mode(const VmnetNetwork *network);
+/** vmnet_network_get_mtu: in bytes, without the Ethernet header. */
 guint32 vmnet_network_get_mtu(const VmnetNetwork *network);
 /**
  * vmnet_network_get_ipv4_subnet:
@@ -237,6 +247,7 @@ gboolean vmnet_network_get_ipv6_prefix(const VmnetNetwork *network,
 /**
  * vmnet_interface_start_with_network_async: vmnet_interface_start_async() on
  * @network.
+ * vmnet_interface_start_with_network: the same, and wait until it runs.
  * @options: as there, without type and network: "id=net0,isolated=on"
  */
 VmnetInterface *vmnet_interface_start_with_network_async(

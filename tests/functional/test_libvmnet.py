@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 
+import pytest
 from scapy.layers.dhcp import BOOTP, DHCP
 from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import ARP, Ether
@@ -145,3 +146,14 @@ def answers_arp(vmm):
         except OSError:
             continue
     return False
+
+
+def test_four_threads(idle_daemon):
+    program = os.path.join(BUILD, 'tests', 'tools', 'libvmnet-threads')
+    if not os.path.exists(program):
+        pytest.skip('built without ThreadSanitizer')
+    done = subprocess.run(
+        [program], env=dict(idle_daemon.env, VMNETD=os.path.join(
+            BUILD, 'vmnetd', 'vmnetd')), timeout=60, check=False, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert (done.returncode, done.stdout) == (0, '')

@@ -84,6 +84,9 @@ def test_it_is_there_after_a_crash(idle_daemon):
                              subnet_mask='255.255.255.0', reservations=[
                                  {'mac': MAC, 'address': '10.9.8.50'}])
         pid = client.call('query-daemon')['pid']
+        # It may have been answered before it was recorded.
+        wait_until(lambda: os.path.exists(os.path.join(
+            os.path.dirname(idle_daemon.socket), 'record.json')))
         os.kill(pid, signal.SIGKILL)
         with pytest.raises((EOFError, ConnectionError)):
             client.call('query-daemon')

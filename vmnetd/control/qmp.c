@@ -32,6 +32,7 @@
 
 #include "limits.h"
 #include "qapi/qapi-error.h"
+#include "vmnet/error.h"
 
 #define READ_BYTES 16384
 #define OUTPUT_FULL (LIMIT_CLIENT_OUTPUT_BYTES / 2)
@@ -127,7 +128,10 @@ static void output_value(QmpSession *session, const JsonValue *value)
     output_line(session, text);
 }
 
-static JsonValue *reply_error(const char *class, const char *desc, const JsonValue *id)
+/* @status: one member more than QEMU's errors have, of enum VmnetStatus, for
+ * libvmnet's callers; 0: none */
+static JsonValue *reply_error(const char *class, const char *desc, int status,
+                              const JsonValue *id)
 {
     JsonValue *reply = json_dict();
     JsonValue *error = json_dict();
@@ -137,6 +141,9 @@ static JsonValue *reply_error(const char *class, const char *desc, const JsonVal
     }
     json_dict_set_string(error, "class", class);
     json_dict_set_string(error, "desc", desc);
+    if (status) {
+        json_dict_set_int(error, "status", status);
+    }
     json_dict_set(reply, "error", error);
     return reply;
 }
@@ -236,7 +243,7 @@ static JsonValue *dispatch(QmpSession *session, const JsonValue *request)
 
     if (json_type(request) != JSON_DICT) {
         return reply_error("GenericError", "QMP input must be a JSON object",
-                           NULL);
+                           0, NULL);
     }
     id = json_dict_get(request, "id");
     if (execute(session, request, &ret, &error)) {
@@ -245,9 +252,10 @@ static JsonValue *dispatch(QmpSession *session, const JsonValue *request)
     class = qapi_error_class_str(error);
     if (!session->negotiated && !strcmp(class, "CommandNotFound")) {
         return reply_error(class, "Expecting capabilities negotiation with "
-                           "'qmp_capabilities'", id);
+                           "'qmp_capabilities'", 0, id);
     }
-    return reply_error(class, error->message, id);
+    return reply_error(class, error->message,
+                       error->domain == VMNET_ERROR ? error->code : 0, id);
 }
 
 static void on_value(void *opaque, JsonValue *value, const GError *error)
@@ -262,7 +270,7 @@ static void on_value(void *opaque, JsonValue *value, const GError *error)
     if (request) {
         reply = dispatch(session, request);
     } else {
-        reply = reply_error("GenericError", error->message, NULL);
+        reply = reply_error("GenericError", error->message, 0, NULL);
     }
     output_value(session, reply);
 }
