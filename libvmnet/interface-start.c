@@ -202,12 +202,17 @@ static char *fd_name(const VmnetInterface *interface)
 
 static void ask_export(VmnetInterface *interface, const JsonValue *ignored)
 {
-    bool is_stream = interface->port == VMNET_PORT_STREAM;
+    static const char *const types[] = {
+        [VMNET_PORT_STREAM] = "stream",
+        [VMNET_PORT_DGRAM] = "dgram",
+        [VMNET_PORT_PACKETS] = "dgram",
+        [VMNET_PORT_VHOST_USER] = "vhost-user",
+    };
     bool by_path = interface->flags & VMNET_INTERFACE_BY_PATH;
     g_autofree char *name = fd_name(interface);
     JsonValue *args = json_dict(), *addr = json_dict();
 
-    json_dict_set_string(args, "type", is_stream ? "stream" : "dgram");
+    json_dict_set_string(args, "type", types[interface->port]);
     json_dict_set_string(args, "id", interface->id);
     json_dict_set_string(args, "netdev", interface->id);
     json_dict_set_string(addr, "type", by_path ? "unix" : "fd");
@@ -295,13 +300,17 @@ static bool check_port(VmnetPort port, VmnetInterfaceFlags flags,
     bool has_header = flags & VMNET_INTERFACE_VIRTIO_HEADER;
     const char *mistake = NULL;
 
-    if (port > VMNET_PORT_PACKETS) {
+    if (port > VMNET_PORT_VHOST_USER) {
         mistake = "there is no such port";
     } else if (port == VMNET_PORT_PACKETS &&
                (flags & VMNET_INTERFACE_BY_PATH)) {
         mistake = "packets are not read and written by path";
-    } else if (port == VMNET_PORT_STREAM && has_header) {
-        mistake = "stream ports carry no virtio header";
+    } else if (port == VMNET_PORT_VHOST_USER &&
+               !(flags & VMNET_INTERFACE_BY_PATH)) {
+        mistake = "a vhost-user socket is a path";
+    } else if (port != VMNET_PORT_DGRAM && port != VMNET_PORT_PACKETS &&
+               has_header) {
+        mistake = "only packets and datagrams begin with a virtio header";
     } else if (offloads && !has_header) {
         mistake = "offloads need the virtio header";
     }

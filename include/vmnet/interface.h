@@ -40,11 +40,15 @@ G_BEGIN_DECLS
  * @VMNET_PORT_DGRAM: SOCK_DGRAM: a frame a datagram.
  * @VMNET_PORT_PACKETS: SOCK_SEQPACKET, for vmnet_interface_read() and
  *     vmnet_interface_write().
+ * @VMNET_PORT_VHOST_USER: a path at which the daemon speaks vhost-user: frames
+ *     go through the guest's memory.  With %VMNET_INTERFACE_BY_PATH only; its
+ *     offloads are negotiated there.
  */
 typedef enum VmnetPort {
     VMNET_PORT_STREAM,
     VMNET_PORT_DGRAM,
     VMNET_PORT_PACKETS,
+    VMNET_PORT_VHOST_USER,
 } VmnetPort;
 
 /**

@@ -9,17 +9,21 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import os
 import signal
 import socket
+import struct
 import subprocess
+import time
 
 import pytest
 from scapy.layers.dhcp import BOOTP, DHCP
-from scapy.layers.inet import IP, UDP
+from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import ARP, Ether
 
+from lib import libvmnet
 from lib.instance import BUILD
 from lib.raw_guest import RawGuest
 
 MAC = '52:54:00:00:00:77'
+OTHER = '52:54:00:00:00:78'
 BROADCAST = 'ff:ff:ff:ff:ff:ff'
 
 
@@ -157,3 +161,80 @@ def test_four_threads(idle_daemon):
             BUILD, 'vmnetd', 'vmnetd')), timeout=60, check=False, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert (done.returncode, done.stdout) == (0, '')
+
+
+def tso_frame(payload):
+    """A TCP segment of @payload bytes for the other one, its checksum to be
+    completed, its header's offload fields, as virtio has them."""
+    frame = bytes(Ether(src=MAC, dst=OTHER) /
+                  IP(src='192.168.108.77', dst='192.168.108.78') /
+                  TCP(sport=1, dport=2, flags='A', chksum=0) / bytes(payload))
+    partial = pseudo_header_checksum(len(frame) - 34)
+    frame = frame[:50] + struct.pack('!H', partial) + frame[52:]
+    return struct.pack('<BBHHHHH', 1, 1, 54, 1448, 34, 16, 0) + frame
+
+
+def pseudo_header_checksum(length):
+    """What virtio wants in the field of a partial checksum."""
+    words = struct.unpack('!6H', socket.inet_aton('192.168.108.77') +
+                          socket.inet_aton('192.168.108.78') +
+                          struct.pack('!HH', 6, length))
+    total = sum(words)
+    while total >> 16:
+        total = (total & 0xffff) + (total >> 16)
+    return total
+
+
+def is_tcp(packet):
+    """A TCP segment behind the virtio header?"""
+    return packet[24:26] == b'\x08\x00' and packet[35] == 6
+
+
+def test_offloads_can_be_changed(daemon):
+    with libvmnet.Client(daemon) as client:
+        sender = client.start('vmnet-host,id=a', flags=libvmnet.VIRTIO_HEADER)
+        receiver = client.start('vmnet-host,id=b',
+                                flags=libvmnet.VIRTIO_HEADER)
+        receiver.write(bytes(12) + bytes(Ether(src=OTHER, dst=BROADCAST,
+                                               type=0x88b5)) + bytes(46))
+        sender.read(lambda p: p[24:26] == b'\x88\xb5')
+        sender.write(tso_frame(60000))
+        packet = receiver.read(is_tcp)
+        assert packet[:2] == b'\0\0' and len(packet) == 12 + 54 + 1448
+        assert TCP(packet[12 + 34:]).dport == 2
+
+        receiver.set_offloads(libvmnet.CSUM | libvmnet.TSO4)
+        sender.write(tso_frame(60001))
+        packet = receiver.read(lambda p: is_tcp(p) and len(p) > 1514 + 12)
+        assert packet == tso_frame(60001)
+
+
+def test_headers_that_lie_are_dropped(daemon):
+    with libvmnet.Client(daemon) as client:
+        sender = client.start('vmnet-host,id=a', flags=libvmnet.VIRTIO_HEADER)
+        sender.write(b'\xff' * 12 + tso_frame(100)[12:])
+        with daemon.qmp() as other:
+            end = time.monotonic() + 5
+            while not other.call('query-netdevs')[0]['drops']:
+                assert time.monotonic() < end
+            assert other.call('query-netdevs')[0]['drops'] == \
+                [{'reason': 'bad-offload', 'frames': 1}]
+        with pytest.raises(libvmnet.Failure, match='Ethernet frame'):
+            sender.write(bytes(12 + 13))
+        with pytest.raises(libvmnet.Failure, match='too big'):
+            sender.write(bytes(12 + 65535 + 19))
+
+
+def test_vhost_user_socket_is_handed_out(daemon):
+    with libvmnet.Client(daemon) as client:
+        interface = client.start('vmnet-host,id=a', libvmnet.PORT_VHOST_USER,
+                                 libvmnet.BY_PATH)
+        path = interface.get('path')
+        assert path.startswith('/') and os.path.exists(path)
+        with socket.socket(socket.AF_UNIX) as vmm:
+            vmm.settimeout(5)
+            vmm.connect(path)
+            vmm.sendall(struct.pack('<III', 1, 1, 0))   # GET_FEATURES
+            assert vmm.recv(12) == struct.pack('<III', 1, 5, 8)
+        with pytest.raises(libvmnet.Failure, match='is a path'):
+            client.start('vmnet-host,id=b', libvmnet.PORT_VHOST_USER)

@@ -1,0 +1,157 @@
+"""libvmnet as another language sees it: the shared library by ctypes.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+import ctypes
+import os
+import select
+import time
+
+from lib.instance import BUILD
+
+PORT_PACKETS = 2
+PORT_VHOST_USER = 3
+BY_PATH, VIRTIO_HEADER = 1, 2
+CSUM, TSO4, TSO6, ECN, USO = 1, 2, 4, 8, 16
+TIMEOUT_MS = 10000
+
+
+class Iovec(ctypes.Structure):
+    """struct iovec"""
+    _fields_ = [('base', ctypes.c_void_p), ('len', ctypes.c_size_t)]
+
+
+class Packet(ctypes.Structure):
+    """VmnetPacket"""
+    _fields_ = [('iov', ctypes.POINTER(Iovec)), ('n_iov', ctypes.c_uint),
+                ('size', ctypes.c_size_t)]
+
+
+class GError(ctypes.Structure):
+    """GError"""
+    _fields_ = [('domain', ctypes.c_uint32), ('code', ctypes.c_int),
+                ('message', ctypes.c_char_p)]
+
+
+class Failure(Exception):
+    """An error of the library: code and text."""
+
+    def __init__(self, error):
+        self.code = error.contents.code
+        super().__init__(error.contents.message.decode())
+
+
+class Library:
+    """Calls by name; the last parameter, GError **, is added."""
+
+    def __init__(self):
+        self.so = ctypes.CDLL(os.path.join(BUILD, 'libvmnet', 'libvmnet.so'))
+
+    def call(self, name, *args, result=ctypes.c_void_p):
+        """Returns what it returns, unless that is NULL or FALSE."""
+        function = getattr(self.so, name)
+        function.restype = result
+        error = ctypes.POINTER(GError)()
+        value = function(*args, ctypes.byref(error))
+        if not value:
+            raise Failure(error)
+        return value
+
+    def text(self, name, thing):
+        """A getter of a string."""
+        function = getattr(self.so, name)
+        function.restype = ctypes.c_char_p
+        value = function(ctypes.c_void_p(thing))
+        return value and value.decode()
+
+
+class Client:
+    """A client that waits, and its interfaces."""
+
+    def __init__(self, daemon):
+        os.environ['VMNET_SOCKET'] = daemon.socket
+        self.lib = Library()
+        try:
+            self.client = self.lib.call('vmnet_client_connect', 1, TIMEOUT_MS)
+        finally:
+            del os.environ['VMNET_SOCKET']
+
+    def start(self, options, port=PORT_PACKETS, flags=0, offloads=0):
+        """vmnet_interface_start()"""
+        return Interface(self, self.lib.call(
+            'vmnet_interface_start', ctypes.c_void_p(self.client),
+            options.encode(), port, flags, offloads, TIMEOUT_MS))
+
+    def dispatch(self):
+        """vmnet_client_dispatch(), after what is there within 20 ms."""
+        fd = self.lib.so.vmnet_client_get_fd(ctypes.c_void_p(self.client))
+        select.select([fd], [], [], 0.02)
+        self.lib.so.vmnet_client_dispatch(ctypes.c_void_p(self.client))
+
+    def close(self):
+        """Drop it."""
+        self.lib.so.vmnet_client_unref(ctypes.c_void_p(self.client))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+class Interface:
+    """One that runs."""
+
+    def __init__(self, client, interface):
+        self.client = client
+        self.lib = client.lib
+        self.interface = ctypes.c_void_p(interface)
+
+    def get(self, what):
+        """A string of it."""
+        return self.lib.text('vmnet_interface_get_' + what,
+                             self.interface.value)
+
+    def max_packet_size(self):
+        """Bytes."""
+        return self.lib.so.vmnet_interface_get_max_packet_size(self.interface)
+
+    def write(self, data):
+        """One packet."""
+        memory = ctypes.create_string_buffer(bytes(data), len(data))
+        iov = Iovec(ctypes.addressof(memory), len(data))
+        packet = Packet(ctypes.pointer(iov), 1, len(data))
+        n = ctypes.c_uint(1)
+        self.lib.call('vmnet_interface_write', self.interface,
+                      ctypes.byref(packet), ctypes.byref(n),
+                      result=ctypes.c_int)
+        return n.value
+
+    def read(self, accept, timeout=5):
+        """The next packet that @accept wants."""
+        memory = ctypes.create_string_buffer(self.max_packet_size())
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            iov = Iovec(ctypes.addressof(memory), len(memory))
+            packet = Packet(ctypes.pointer(iov), 1, 0)
+            n = ctypes.c_uint(1)
+            self.lib.call('vmnet_interface_read', self.interface,
+                          ctypes.byref(packet), ctypes.byref(n),
+                          result=ctypes.c_int)
+            data = memory.raw[:packet.size]
+            if n.value and accept(data):
+                return data
+            if not n.value:
+                time.sleep(0.001)
+        raise TimeoutError('no such packet')
+
+    def set_offloads(self, offloads):
+        """Begin to; the daemon has it when the next command is answered."""
+        self.lib.call('vmnet_interface_set_offloads_async', self.interface,
+                      offloads, TIMEOUT_MS, None, None, result=ctypes.c_int)
+        free = self.lib.so.g_free
+        free.argtypes = [ctypes.c_void_p]
+        free(self.lib.call('vmnet_client_command',
+                           ctypes.c_void_p(self.client.client),
+                           b'query-version', None, TIMEOUT_MS))
