@@ -77,7 +77,7 @@ static void undo(Run *run)
     }
 }
 
-static bool connect_daemon(Run *run, GError **error)
+bool run_connect(Run *run, GError **error)
 {
     run->client = vmnet_client_connect(VMNET_CONNECT_START,
                                        VMNET_CONNECT_TIMEOUT_MS, error);
@@ -157,7 +157,7 @@ static char *network_options(const char *network)
     return g_strdup_printf("vmnet-shared,id=net0,network=%s%s", name, rest);
 }
 
-static JsonValue *parse_network(const char *network, GError **error)
+JsonValue *run_parse_network(const char *network, GError **error)
 {
     g_autofree char *options = network_options(network);
     g_autoptr(JsonValue) value = NULL;
@@ -195,14 +195,14 @@ int run_with_fd(Run *run)
     VmnetInterface *interface = NULL;
     int fd;
 
-    netdev = parse_network(run->network, &error);
+    netdev = run_parse_network(run->network, &error);
     if (netdev && run->dry_run) {
         g_autofree char *line = run_args_quote(run->argv);
 
         puts(line);
         return 0;
     }
-    if (netdev && connect_daemon(run, &error)) {
+    if (netdev && run_connect(run, &error)) {
         interface = make_interface(run, json_dict_get_string(netdev, "id"),
                                    netdev, run->port, false, &error);
     }
@@ -317,7 +317,7 @@ static bool make_targets(Run *run, const RunArgs *args, RunTarget *targets,
     int fd = DEFAULT_FD;
     guint i;
 
-    if (!run->dry_run && !connect_daemon(run, error)) {
+    if (!run->dry_run && !run_connect(run, error)) {
         return false;
     }
     for (i = 0; i < args->netdevs->len; i++) {

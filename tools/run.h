@@ -24,6 +24,7 @@ typedef struct Run {
     bool quiet;
     bool verbose;
     bool dry_run;
+    bool netns;             /* --netns */
     const char *network;    /* --network: NULL: from the arguments */
     VmnetPort port;
     int fd;
@@ -42,6 +43,11 @@ typedef struct Run {
  */
 int run_with_fd(Run *run);
 int run_with_args(Run *run);
+
+/** run_parse_network: --network's value as arguments of netdev_add. */
+JsonValue *run_parse_network(const char *network, GError **error);
+/** run_connect: to vmnetd, which is started. */
+bool run_connect(Run *run, GError **error);
 
 /** run_complain: "vmnet-run: ..." on standard error, escaped. */
 void run_complain(const char *format, ...) G_GNUC_PRINTF(1, 2);

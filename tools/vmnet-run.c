@@ -24,6 +24,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "netns.h"
 #include "run.h"
 #include "standard-fds.h"
 
@@ -78,12 +79,14 @@ enum {
     OPTION_FD,
     OPTION_PORT,
     OPTION_DRY_RUN,
+    OPTION_NETNS,
 };
 
 static const struct option long_options[] = {
     { "network", required_argument, NULL, OPTION_NETWORK },
     { "fd", required_argument, NULL, OPTION_FD },
     { "port", required_argument, NULL, OPTION_PORT },
+    { "netns", no_argument, NULL, OPTION_NETNS },
     { "dry-run", no_argument, NULL, OPTION_DRY_RUN },
     { "quiet", no_argument, NULL, 'q' },
     { "verbose", no_argument, NULL, 'v' },
@@ -111,6 +114,8 @@ static void print_help(void)
 "      --port stream|dgram\n"
 "                         length and frame, or a frame a datagram\n"
 "                         (default: stream)\n"
+"      --netns            not a VMM: execute COMMAND in a network namespace whose\n"
+"                         eth0 is on NETWORK (default: shared)\n"
 "  -h, --help             print this\n"
 "      --version          print the version\n"
 "\n"
@@ -167,6 +172,9 @@ static bool parse_options(Run *run, int argc, char **argv, int *ret_status)
                 return false;
             }
             break;
+        case OPTION_NETNS:
+            run->netns = true;
+            break;
         case OPTION_DRY_RUN:
             run->dry_run = true;
             break;
@@ -187,6 +195,10 @@ static bool parse_options(Run *run, int argc, char **argv, int *ret_status)
         default:    /* getopt has said why */
             return false;
         }
+    }
+    if (run->netns && fd_given) {
+        run_complain("--fd and --port do not go together with --netns");
+        return false;
     }
     if (fd_given && !run->network) {
         run_complain("--fd and --port need --network");
@@ -219,7 +231,8 @@ int main(int argc, char **argv)
     }
     run.interfaces = g_ptr_array_new_with_free_func(
         (GDestroyNotify)vmnet_interface_unref);
-    status = run.network ? run_with_fd(&run) : run_with_args(&run);
+    status = run.netns ? run_in_netns(&run)
+             : run.network ? run_with_fd(&run) : run_with_args(&run);
     g_ptr_array_unref(run.interfaces);
     vmnet_client_unref(run.client);
     g_free(run.program);

@@ -1,0 +1,224 @@
+"""vmnet-run --netns: a command whose only interface is a netdev.
+
+  vmnet-run -- [ namespace: COMMAND, eth0: tap ] -- vmnetd -- services
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from lib.instance import BUILD, Instance
+
+RUN = os.path.join(BUILD, 'tools/vmnet-run')
+
+
+def missing():
+    """Why namespaces cannot be made here, in vmnet-run's words; or None."""
+    made = Instance()
+    try:
+        done = made.start().run('vmnet-run', '-q', '--netns', 'true')
+    finally:
+        made.stop()
+    return done.stderr.strip() if done.returncode else None
+
+
+WHY_NOT = missing()
+pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
+
+
+def netns(daemon, *command, network='shared', **options):
+    """Run in a namespace to its end."""
+    return daemon.run('vmnet-run', '-q', '--network', network, '--netns', '--',
+                      *command, **options)
+
+
+@contextlib.contextmanager
+def started(daemon, *command, network='shared'):
+    """A namespace whose COMMAND has said 'ready'; killed if it is still there."""
+    process = subprocess.Popen(
+        [RUN, '--network', network, '--netns', '--', *command],
+        env=daemon.env, text=True, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        assert process.stdout.readline() == 'ready\n', process.stderr.read()
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wait_until(condition, timeout=10):
+    """Poll, at most @timeout seconds."""
+    end = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < end, 'did not happen in time'
+        time.sleep(0.01)
+
+
+def netdevs(daemon):
+    """The names of all netdevs."""
+    with daemon.qmp() as client:
+        return [info['id'] for info in client.call('query-netdevs')]
+
+
+def test_exit_status(daemon):
+    assert netns(daemon, 'true').returncode == 0
+    assert netns(daemon, 'sh', '-c', 'exit 7').returncode == 7
+    assert netns(daemon, 'sh', '-c', 'kill -TERM $$').returncode == 128 + 15
+    assert netns(daemon, '/nonexistent').returncode == 127
+    assert netns(daemon, '/etc/passwd').returncode == 126
+    assert netns(daemon, 'true', network='shared,mtu=9').returncode == 125
+    assert netdevs(daemon) == []
+
+
+def test_what_is_inside(daemon):
+    """A lease, names, root that is none outside; outside nothing changed."""
+    with open('/etc/resolv.conf', 'rb') as file:
+        before = file.read()
+    done = netns(daemon, 'sh', '-ec', '''
+        id -u
+        cat /etc/resolv.conf
+        ip -br addr show eth0
+        ip -br link show lo
+        ip route show default
+        ping -c 1 -W 5 192.168.107.1 >/dev/null
+        readlink /proc/self/ns/user /proc/self/ns/net /proc/self/ns/mnt
+        cat /proc/self/uid_map
+    ''')
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith(
+        '0\nsearch vmnet.internal\nnameserver 192.168.107.1\n')
+    assert 'default via 192.168.107.1 dev eth0' in done.stdout
+    *spaces, uid_map = done.stdout.split('\n')[-5:-1]
+    for kind, space in zip(('user', 'net', 'mnt'), spaces):
+        assert space.startswith(kind + ':')
+        assert space != os.readlink('/proc/self/ns/' + kind)
+    assert uid_map.split() == ['0', str(os.geteuid()), '1']
+    with open('/etc/resolv.conf', 'rb') as file:
+        assert file.read() == before
+
+
+def test_names_and_ipv6(daemon):
+    done = netns(daemon, sys.executable, '-c', '''
+import socket, subprocess, time
+print(socket.gethostbyname('host.vmnet.internal'))
+end = time.monotonic() + 5
+while ' inet6 fd' not in subprocess.check_output(
+        ['ip', '-6', 'addr', 'show', 'eth0'], text=True):
+    assert time.monotonic() < end
+    time.sleep(0.01)
+''')
+    assert (done.returncode, done.stdout) == (0, '192.168.107.1\n'), done.stderr
+
+
+def test_tcp_to_a_service_of_the_host(daemon):
+    with socket.create_server(('127.0.0.1', 0)) as server:
+        client = '''
+import socket, sys
+with socket.create_connection(('192.168.107.1', int(sys.argv[1])), 10) as s:
+    s.sendall(bytes(1 << 20))
+    s.shutdown(socket.SHUT_WR)
+    print(len(b''.join(iter(lambda: s.recv(65536), b''))))
+'''
+        process = subprocess.Popen(
+            [RUN, '-q', '--network', 'shared,host-loopback=on', '--netns',
+             sys.executable, '-c', client, str(server.getsockname()[1])],
+            env=daemon.env, text=True, stdout=subprocess.PIPE)
+        server.settimeout(10)
+        peer, _ = server.accept()
+        with peer:
+            data = b''.join(iter(lambda: peer.recv(65536), b''))
+            peer.sendall(data * 2)
+        assert process.communicate(timeout=20)[0] == '2097152\n'
+        assert len(data) == 1 << 20
+
+
+def test_two_to_each_other(daemon):
+    server = '''
+import socket, subprocess
+print('ready', flush=True)
+with socket.create_server(('', 7000)) as server:
+    peer, _ = server.accept()
+    print(len(b''.join(iter(lambda: peer.recv(65536), b''))), flush=True)
+'''
+    client = '''
+import socket, sys, time
+end = time.monotonic() + 10
+while True:
+    try:
+        with socket.create_connection((sys.argv[1], 7000), 5) as s:
+            s.sendall(bytes(3 << 20))
+        break
+    except ConnectionRefusedError:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+'''
+    with started(daemon, sys.executable, '-c', server) as one:
+        with daemon.qmp() as control:
+            info, = control.call('query-netdevs')
+        assert info['port'] == 'tap'
+        done = netns(daemon, sys.executable, '-c', client, info['address'])
+        assert done.returncode == 0, done.stderr
+        assert one.stdout.readline() == '%d\n' % (3 << 20)
+
+
+def test_signals_are_passed_on(daemon):
+    with started(daemon, 'sh', '-c', "trap 'exit 3' TERM; echo ready; "
+                 'while :; do sleep 0.05; done') as process:
+        process.terminate()
+        assert process.wait(10) == 3
+    assert netdevs(daemon) == []
+
+
+def test_nothing_is_left_of_one_that_is_killed(daemon):
+    with started(daemon, 'sh', '-c', 'echo ready; echo $$ >&2; exec sleep 1000'
+                 ) as process:
+        with open('/proc/%d/task/%d/children' % (process.pid, process.pid),
+                  encoding='ascii') as file:
+            child = int(file.read())
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+        wait_until(lambda: not os.path.exists('/proc/%d/ns/net' % child))
+    wait_until(lambda: netdevs(daemon) == [])
+
+
+def test_vmnetd_dies_and_comes_back(daemon):
+    ask = 'echo ready; while read line; do ping -c 1 -W 1 192.168.107.1 | ' \
+          'grep -c "1 received"; done'
+    with started(daemon, 'sh', '-c', ask) as process:
+        os.kill(daemon.pids()[0], signal.SIGKILL)
+        end = time.monotonic() + 20
+        answer = None
+        while answer != '1\n':
+            assert time.monotonic() < end
+            process.stdin.write('ping\n')
+            process.stdin.flush()
+            answer = process.stdout.readline()
+
+
+def test_user_namespaces_are_forbidden(daemon):
+    """Who is nobody, in a user namespace without a map, cannot make another."""
+    done = subprocess.run(['unshare', '-U', RUN, '--netns', 'true'],
+                          env=daemon.env, text=True, stderr=subprocess.PIPE,
+                          check=False, timeout=20)
+    assert done.returncode == 125
+    assert done.stderr.startswith('vmnet-run: cannot make a user namespace: '
+                                  'Operation not permitted; ')
+    assert netdevs(daemon) == []
+
+
+def test_options(daemon):
+    for options in (['--fd', '3'], ['--port', 'dgram']):
+        done = daemon.run('vmnet-run', '--netns', *options, 'true')
+        assert done.returncode == 125
+        assert 'do not go together with --netns' in done.stderr
+    done = daemon.run('vmnet-run', '--dry-run', '--netns', 'echo', 'a b')
+    assert (done.returncode, done.stdout) == (0, "echo 'a b'\n")
