@@ -65,6 +65,7 @@ static void split_chain(const VhostUser *dev, VringChain *chain, Frame *frame)
     memcpy(&frame->vnet, header, sizeof(header));
     tidy_header(&frame->vnet);
     frame->src_port = 0;
+    frame->n_sent = 0;
     frame->iov = n ? iov : &nothing;
     frame->n_iov = MAX(n, 1);
     frame->len = 0;
@@ -117,8 +118,11 @@ static bool input_batch(VuRing *ring, int64_t now_ms, bool *ret_more)
     if (batch.n == 0) {
         return true;
     }
+    batch.frames[0].n_sent = ring->n_sent;
     taken = port_link_input(dev->port, batch.frames, batch.n, now_ms);
+    ring->n_sent = 0;
     if (taken < batch.n) {
+        ring->n_sent = batch.frames[taken].n_sent;
         vring_rewind(&ring->vring, &batch.chains[taken], batch.n - taken);
     }
     for (i = 0; i < taken; i++) {

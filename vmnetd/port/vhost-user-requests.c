@@ -16,8 +16,24 @@
 
 #define BIT(n) (UINT64_C(1) << (n))
 
+/* Newer than the headers of Linux 6.1. */
+#ifndef VIRTIO_NET_F_GUEST_USO4
+#define VIRTIO_NET_F_GUEST_USO4 54
+#define VIRTIO_NET_F_GUEST_USO6 55
+#define VIRTIO_NET_F_HOST_USO 56
+#endif
+
+/* What a guest may ask of us, and what it may take. */
+#define OFFLOADS_OFFERED \
+    (BIT(VIRTIO_NET_F_CSUM) | BIT(VIRTIO_NET_F_GUEST_CSUM) | \
+     BIT(VIRTIO_NET_F_HOST_TSO4) | BIT(VIRTIO_NET_F_GUEST_TSO4) | \
+     BIT(VIRTIO_NET_F_HOST_TSO6) | BIT(VIRTIO_NET_F_GUEST_TSO6) | \
+     BIT(VIRTIO_NET_F_HOST_ECN) | BIT(VIRTIO_NET_F_GUEST_ECN) | \
+     BIT(VIRTIO_NET_F_HOST_USO) | BIT(VIRTIO_NET_F_GUEST_USO4) | \
+     BIT(VIRTIO_NET_F_GUEST_USO6))
+
 #define FEATURES_OFFERED \
-    (BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_RING_PACKED) | \
+    (OFFLOADS_OFFERED | BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_RING_PACKED) | \
      BIT(VIRTIO_F_ANY_LAYOUT) | BIT(VIRTIO_RING_F_INDIRECT_DESC) | \
      BIT(VIRTIO_RING_F_EVENT_IDX) | BIT(VIRTIO_NET_F_MRG_RXBUF) | \
      BIT(VIRTIO_NET_F_MTU) | BIT(VIRTIO_NET_F_STATUS) | \
@@ -47,6 +63,30 @@ static bool has_started_rings(const VhostUser *dev)
     return i < dev->n_rings;
 }
 
+/* What the guest's driver takes, as the switch calls it. */
+static unsigned offloads_taken(const VhostUser *dev)
+{
+    unsigned offloads = 0;
+
+    if (vu_has_feature(dev, VIRTIO_NET_F_GUEST_CSUM)) {
+        offloads |= SWITCH_OFFLOAD_CSUM;
+    }
+    if (vu_has_feature(dev, VIRTIO_NET_F_GUEST_TSO4)) {
+        offloads |= SWITCH_OFFLOAD_TSO4;
+    }
+    if (vu_has_feature(dev, VIRTIO_NET_F_GUEST_TSO6)) {
+        offloads |= SWITCH_OFFLOAD_TSO6;
+    }
+    if (vu_has_feature(dev, VIRTIO_NET_F_GUEST_ECN)) {
+        offloads |= SWITCH_OFFLOAD_ECN;
+    }
+    if (vu_has_feature(dev, VIRTIO_NET_F_GUEST_USO4) &&
+        vu_has_feature(dev, VIRTIO_NET_F_GUEST_USO6)) {
+        offloads |= SWITCH_OFFLOAD_USO;
+    }
+    return offloads;
+}
+
 static void apply_features(VhostUser *dev, uint64_t features)
 {
     dev->features = features;
@@ -54,6 +94,7 @@ static void apply_features(VhostUser *dev, uint64_t features)
                                   BIT(VIRTIO_NET_F_MRG_RXBUF))
                       ? sizeof(struct virtio_net_hdr_v1)
                       : sizeof(struct virtio_net_hdr);
+    port_set_offloads(dev->port, offloads_taken(dev));
 }
 
 static VuResult stop_rings(VhostUser *dev)

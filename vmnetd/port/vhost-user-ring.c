@@ -122,6 +122,7 @@ bool vu_ring_start(VuRing *ring, int kick_fd)
     }
     ring->is_started = true;
     ring->is_dirty = ring->owes_room = false;
+    ring->n_sent = 0;
     vring_disable_kick(&ring->vring);
     vu_ring_set_enabled(ring, ring->is_enabled ||
                         !vu_has_feature(dev, VU_F_PROTOCOL_FEATURES));

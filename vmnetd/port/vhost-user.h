@@ -47,12 +47,14 @@ typedef struct VhostUser VhostUser;
  * @is_enabled: by SET_VRING_ENABLE, or because there is no such message
  * @is_dirty: something was used since vring_publish()
  * @owes_room: output: it was full, and we asked for a kick
+ * @n_sent: input: of the frame that was not taken, see Frame
  */
 typedef struct VuRing {
     VhostUser *dev;
     unsigned index;
     VringConfig config;
     bool is_started, is_enabled, is_dirty, owes_room;
+    uint32_t n_sent;
     Vring vring;
     int kick_fd, call_fd, err_fd;
     LoopWatch *kick_watch;

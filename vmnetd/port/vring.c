@@ -24,6 +24,8 @@ const char *vring_start(Vring *ring, const VringConfig *config,
     memset(ring, 0, sizeof(*ring));
     ring->config = *config;
     ring->memory = memory;
+    /* What a driver's new ring says. */
+    ring->is_kick_enabled = true;
     problem = format_of(ring)->map(ring);
     return problem ? problem : format_of(ring)->start(ring);
 }
