@@ -116,7 +116,7 @@ static bool input_batch(VuRing *ring, int64_t now_ms, bool *ret_more)
         return vu_ring_check(ring);
     }
     if (batch.n == 0) {
-        return true;
+        return vu_ring_check(ring);
     }
     batch.frames[0].n_sent = ring->n_sent;
     taken = port_link_input(dev->port, batch.frames, batch.n, now_ms);
