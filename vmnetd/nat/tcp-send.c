@@ -152,13 +152,15 @@ static bool tcp_is_stream(const TcpFlow *f)
 
 /*
  * RFC 9293 3.8.6.3: full segments may share an ACK.  What ends a write may be
- * all that there is, except in a stream: there, large segments come with an end
- * in every second or third.
+ * all that there is, except in a stream of so large segments that every second
+ * or third ends one.
  */
 bool tcp_ack_may_wait(const TcpFlow *f, uint32_t len, bool push)
 {
+    bool is_large = f->seg_max > ACK_BYTES_MAX / ACK_SEGMENTS;
+
     return !f->held && !f->blocked &&
-           (tcp_is_stream(f) || (len >= f->seg_max && !push));
+           ((tcp_is_stream(f) && is_large) || (len >= f->seg_max && !push));
 }
 
 void tcp_ack_late(TcpFlow *f)
