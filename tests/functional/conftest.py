@@ -17,6 +17,11 @@ from lib.instance import BUILD, Instance  # noqa: E402
 from lib.lab import Lab  # noqa: E402
 
 
+def pytest_collection_modifyitems(items):
+    """Guests first: side by side with others, the longest must not be last."""
+    items.sort(key=lambda item: item.get_closest_marker('guest') is None)
+
+
 @pytest.fixture
 def daemon():
     """A daemon of this test's own, started, with its directories."""
