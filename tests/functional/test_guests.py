@@ -25,6 +25,13 @@ NIC = ['-device', 'virtio-net-pci,netdev=net0,romfile=']
 pytestmark = pytest.mark.guest
 
 
+def start(instance, kernel, name, netdev, options=None):
+    """A guest under vmnet-run."""
+    return Guest(name, kernel, [instance.tool('vmnet-run'), QEMU],
+                 options or ['-netdev', netdev, *NIC], env=instance.env,
+                 log=os.path.join(instance.folder, name + '.log'))
+
+
 @pytest.fixture(scope='module')
 def kernel():
     """Kernel and initramfs."""
@@ -34,6 +41,24 @@ def kernel():
         return image.ensure(IMAGE)
     except image.ImageError as error:
         pytest.skip('needs the guest kernel: %s' % error)
+
+
+@pytest.fixture(scope='module')
+def pair(kernel):
+    """Guests alpha and beta of one daemon, for tests that change neither."""
+    instance = Instance()
+    guests = []
+    try:
+        for name in ('alpha', 'beta'):
+            guests.append(start(instance, kernel, name, 'vmnet-shared,id=net0'
+                                + loopback_option()))
+        for guest in guests:
+            guest.wait_ready()
+        yield instance, *guests
+    finally:
+        for guest in guests:
+            guest.stop()
+        instance.stop()
 
 
 @pytest.fixture
@@ -49,14 +74,11 @@ def boot(instance, kernel):
     """boot(name, netdev) -> a guest; all are ended after the test."""
     guests = []
 
-    def start(name, netdev='vmnet-shared,id=net0', options=None):
-        guest = Guest(name, kernel, [instance.tool('vmnet-run'), QEMU],
-                      options or ['-netdev', netdev, *NIC], env=instance.env,
-                      log=os.path.join(instance.folder, name + '.log'))
-        guests.append(guest)
-        return guest
+    def boot_one(name, netdev='vmnet-shared,id=net0', options=None):
+        guests.append(start(instance, kernel, name, netdev, options))
+        return guests[-1]
 
-    yield start
+    yield boot_one
     for guest in guests:
         guest.stop()
 
@@ -73,11 +95,21 @@ def log_of(instance, guest):
         return text.read()
 
 
-def test_guest_fetches_a_file_through_nat(instance, boot):
+# Guests that tests share: the figure first, before they have worked.
+
+@pytest.mark.xdist_group('pair')
+def test_memory_with_two_guests_is_small(pair):
+    instance, alpha, beta = pair
+    assert alpha.dhcp() and beta.dhcp()
+    if not ASAN:        # with its shadow and quarantine it is another figure
+        assert instance.rss_kib() < 10 * 1024
+
+
+@pytest.mark.xdist_group('pair')
+def test_guest_fetches_a_file_through_nat(pair):
+    instance, guest, _ = pair
     data = os.urandom(4 << 20)
     server = services.HttpServer({'/file': data})
-    guest = boot('web', 'vmnet-shared,id=net0' + loopback_option())
-    guest.wait_ready()
     lease = guest.dhcp()
     assert lease
     text = guest.run('timeout 30 wget -q -O - http://%s:%d/file | sha256sum'
@@ -87,17 +119,42 @@ def test_guest_fetches_a_file_through_nat(instance, boot):
                      log_of(instance, guest))
 
 
-@pytest.mark.parametrize('options', [
-    ['-nic', 'vmnet-shared,model=virtio-net-pci'],
-    ['--netdev', '{"type": "vmnet-shared", "id": "net0"}', *NIC],
-    ['-netdev', 'id=net0,mtu=1400,network=small,type=vmnet-shared', *NIC],
-], ids=['nic', 'json', 'type-last'])
-def test_each_form_of_the_option(boot, options):
-    guest = boot('form', options=options)
+@pytest.mark.xdist_group('pair')
+def test_names_of_guests_resolve(pair):
+    _, one, two = pair
+    leases = [guest.dhcp() for guest in (one, two)]
+    text = one.run('nslookup beta.vmnet.internal').text
+    assert leases[1]['address'] in text
+    assert two.run('ping -c 1 -w 5 alpha').ok
+
+
+@pytest.mark.xdist_group('pair')
+def test_vmnetctl_connect_reaches_a_guest_by_name(pair):
+    instance, guest, _ = pair
+    assert guest.dhcp()
+    guest.run('mkdir -p /www; echo hello > /www/x; httpd -p 8080 -h /www')
+    done = subprocess.run(
+        [instance.tool('vmnetctl'), 'connect', 'alpha', '8080'],
+        input=b'GET /x HTTP/1.0\r\n\r\n', stdout=subprocess.PIPE,
+        env=instance.env, timeout=20, check=True)
+    assert done.stdout.endswith(b'hello\n')
+
+
+# Guests of a test's own
+
+def test_each_form_of_the_option(boot):
+    """One machine with a netdev of each; -nic's device comes first."""
+    guest = boot('forms', options=[
+        '-netdev', 'id=net0,mtu=1400,network=small,type=vmnet-shared', *NIC,
+        '--netdev', '{"type": "vmnet-shared", "id": "net1"}',
+        '-device', 'virtio-net-pci,netdev=net1,romfile=',
+        '-nic', 'vmnet-shared,model=virtio-net-pci'])
     guest.wait_ready()
-    lease = guest.dhcp()
-    assert lease['mtu'] == ('1400' if 'mtu=1400' in options[1] else '1500')
-    assert guest.run('ping -c 1 -w 5 ' + lease['router']).ok
+    leases = [guest.dhcp('eth%d' % number) for number in range(3)]
+    assert [lease['mtu'] for lease in leases] == ['1500', '1400', '1500']
+    for number, lease in enumerate(leases):
+        assert guest.run('ping -c 1 -w 5 -I eth%d %s'
+                         % (number, lease['router'])).ok
 
 
 def test_two_netdevs_of_one_machine(instance, boot):
@@ -139,16 +196,6 @@ def test_a_guest_finds_its_address_again(instance, boot):
     assert before['address'] == after['address']
 
 
-def test_names_of_guests_resolve(instance, boot):
-    one, two = boot('alpha'), boot('beta')
-    for guest in (one, two):
-        guest.wait_ready()
-    leases = [guest.dhcp() for guest in (one, two)]
-    text = one.run('nslookup beta.vmnet.internal').text
-    assert leases[1]['address'] in text
-    assert two.run('ping -c 1 -w 5 alpha').ok
-
-
 def test_isolated_guests_reach_the_gateway_only(instance, boot):
     one = boot('one', 'vmnet-shared,id=net0,isolated=on')
     two = boot('two', 'vmnet-shared,id=net0,isolated=on')
@@ -180,18 +227,6 @@ def test_host_mode_has_no_way_out(instance, boot):
         assert not one.run('ping -c 1 -w 3 ' + target).ok
         assert not one.run('timeout 3 wget -q -O - http://%s:%d/x' % (
             target, server.port)).ok
-
-
-def test_vmnetctl_connect_reaches_a_guest_by_name(instance, boot):
-    guest = boot('shelly')
-    guest.wait_ready()
-    assert guest.dhcp()
-    guest.run('mkdir -p /www; echo hello > /www/x; httpd -p 8080 -h /www')
-    done = subprocess.run(
-        [instance.tool('vmnetctl'), 'connect', 'shelly', '8080'],
-        input=b'GET /x HTTP/1.0\r\n\r\n', stdout=subprocess.PIPE,
-        env=instance.env, timeout=20, check=True)
-    assert done.stdout.endswith(b'hello\n')
 
 
 def test_a_daemon_that_is_killed_comes_back(instance, boot):
@@ -236,10 +271,3 @@ def test_no_process_or_socket_is_left_behind(instance, boot):
             for folder, _, names in os.walk(instance.runtime)
             for name in names if not name.endswith('.lock')]
     assert left == []
-
-
-def test_memory_with_two_guests_is_small(instance, boot):
-    for name in ('one', 'two'):
-        boot(name).wait_ready()
-    if not ASAN:        # with its shadow and quarantine it is another figure
-        assert instance.rss_kib() < 10 * 1024

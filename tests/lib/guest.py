@@ -125,12 +125,12 @@ class Guest:
         """Run @command in the guest's shell; returns a Result."""
         return self.finish(self.start(command), timeout)
 
-    def dhcp(self, extra='', timeout=20):
+    def dhcp(self, interface='eth0', timeout=20):
         """A lease by udhcpc: a dict of what the server said, or None."""
         result = self.run(
-            'ip link set eth0 up; udhcpc -i eth0 -n -q -t 5 -T 1 -O mtu '
-            '-O search -x hostname:$(hostname) -s /etc/udhcpc.script %s '
-            '2>&1 && cat /run/lease' % extra, timeout)
+            'ip link set %s up; udhcpc -i %s -n -q -t 5 -T 1 -O mtu '
+            '-O search -x hostname:$(hostname) -s /etc/udhcpc.script '
+            '2>&1 && cat /run/lease' % (interface, interface), timeout)
         if not result.ok:
             return None
         pairs = re.findall(r'^(\w+)=(.*)$', result.text, re.M)

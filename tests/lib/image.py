@@ -7,6 +7,7 @@ modules, an init that runs commands from the first serial line.
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
+import fcntl
 import gzip
 import hashlib
 import lzma
@@ -245,10 +246,16 @@ def _initramfs(root, release, programs):
 def ensure(folder, programs=('iperf3',)):
     """Kernel and initramfs under @folder, made if they are not there.
 
-    Returns their two paths. Raises ImageError.
+    Returns their two paths. Raises ImageError. Who comes second waits.
     """
     folder = os.path.abspath(folder)
     os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, 'lock'), 'w', encoding='ascii') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _ensure(folder, programs)
+
+
+def _ensure(folder, programs):
     root = _fetch_kernel(folder)
     boot = os.path.join(root, 'boot')
     kernel = [n for n in os.listdir(boot) if n.startswith('vmlinuz-')][0]
