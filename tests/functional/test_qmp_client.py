@@ -1,7 +1,7 @@
 """QEMU's own Python QMP client talks to vmnetd.
 
-It is part of QEMU's source (python/qemu/qmp) and in no package of Debian 12:
-$QEMU_PYTHON names the folder python/ of an unpacked one.
+It is part of QEMU's source (python/qemu/qmp) and in no package of Debian:
+scripts/fetch-qemu-source unpacks that, $QEMU_PYTHON names its folder python/.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
@@ -16,16 +16,9 @@ from lib.instance import BUILD
 
 
 def qemu_client():
-    """The module, from where it may be."""
-    folders = [os.environ.get('QEMU_PYTHON', '')]
-    if os.path.isdir(BUILD):
-        folders += [os.path.join(BUILD, name, 'python')
-                    for name in sorted(os.listdir(BUILD))
-                    if name.startswith('qemu')]
-    for folder in folders:
-        if os.path.isdir(os.path.join(folder, 'qemu', 'qmp')):
-            sys.path.insert(0, folder)
-            break
+    """The module, if it is there."""
+    sys.path.insert(0, os.environ.get(
+        'QEMU_PYTHON', os.path.join(BUILD, 'qemu-src', 'python')))
     return pytest.importorskip(
         'qemu.qmp', reason="needs QEMU's python/qemu/qmp (QEMU_PYTHON)")
 
