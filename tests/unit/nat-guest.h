@@ -51,6 +51,7 @@ typedef struct Guest {
     bool neighbour_known;
     GQueue got;             /* of GuestFrame */
     bool hold_frames;
+    size_t piece_len;       /* frames lie in pieces of this; 0: in one */
     GPtrArray *held;        /* frames of this batch, if hold_frames */
     unsigned n_output_calls;
     IpAddr source;          /* what route() tells to send from */
@@ -264,21 +265,26 @@ static inline IpHeaders guest_headers(const Guest *g)
  */
 static inline NatVerdict guest_input(Guest *g, const uint8_t *data, size_t len)
 {
-    struct iovec iov = { g_memdup2(data, len), len };
-    unsigned before = g->n_output_calls;
+    size_t piece = g->piece_len ? g->piece_len : len, done;
+    g_autofree struct iovec *iov = g_new(struct iovec, len / piece + 1);
+    uint8_t *copy = g_memdup2(data, len);
+    unsigned before = g->n_output_calls, n = 0;
     Frame frame;
     IpPacket ip;
     NatVerdict verdict;
 
-    frame_init(&frame, &iov, 1);
+    for (done = 0; done < len; done += iov[n++].iov_len) {
+        iov[n] = (struct iovec){ copy + done, MIN(piece, len - done) };
+    }
+    frame_init(&frame, iov, n);
     frame.src_port = GUEST_PORT_ID;
     g_assert_cmpint(ip_packet_parse(&frame, &ip), ==, IP_PARSE_OK);
     verdict = nat_input(g->nat, &frame, &ip, g->now_ms);
     g_assert_cmpuint(g->n_output_calls, ==, before);
     if (g->hold_frames) {
-        g_ptr_array_add(g->held, iov.iov_base);
+        g_ptr_array_add(g->held, copy);
     } else {
-        g_free(iov.iov_base);
+        g_free(copy);
     }
     return verdict;
 }

@@ -72,9 +72,22 @@ void tcp_gather_flush(Nat *nat)
     }
 }
 
-/* Add a copy of @len bytes of @frame from @offset on: one piece of memory. */
+/* Data for later: behind a hole, or the socket is full. */
+static void tcp_hold_frame(TcpFlow *f, const Frame *frame, uint32_t offset,
+                           uint32_t seq, uint32_t len)
+{
+    if (tcp_seq_gt(seq + len, f->rcv_edge) ||
+        !tcp_hold(f, frame->iov, frame->n_iov, offset, seq, len)) {
+        f->dropped = f->dropped || f->blocked;
+    }
+}
+
+/*
+ * Add a copy of @len bytes of @frame from @offset on: one piece of memory.
+ * @seq: of the first
+ */
 static void tcp_gather_copy(TcpFlow *f, const Frame *frame, uint32_t offset,
-                            uint32_t len)
+                            uint32_t seq, uint32_t len)
 {
     TcpGather *gather = &f->nat->gather;
 
@@ -85,7 +98,10 @@ static void tcp_gather_copy(TcpFlow *f, const Frame *frame, uint32_t offset,
         gather->n_iov != 1 || gather->iov[0].iov_base != gather->copy) {
         tcp_gather_flush(f->nat);
     }
-    if (frame_peek(frame, offset, gather->copy + gather->len, len) == len) {
+    if (f->blocked) {
+        tcp_hold_frame(f, frame, offset, seq, len);
+    } else if (frame_peek(frame, offset, gather->copy + gather->len, len) ==
+               len) {
         gather->flow = f;
         gather->len += len;
         gather->n_iov = 1;
@@ -93,46 +109,76 @@ static void tcp_gather_copy(TcpFlow *f, const Frame *frame, uint32_t offset,
     }
 }
 
-/* Add @len bytes of @frame from @offset on, where they are. */
+/* Describe up to @len bytes of @frame from @offset on. Returns: bytes. */
+static uint32_t tcp_gather_some(TcpGather *gather, const Frame *frame,
+                                uint32_t offset, uint32_t len)
+{
+    uint32_t done = 0;
+    unsigned i;
+
+    for (i = 0; i < frame->n_iov && done < len &&
+                gather->n_iov < FRAME_BATCH_MAX; i++) {
+        size_t skip = MIN(offset, frame->iov[i].iov_len);
+        size_t take = MIN(frame->iov[i].iov_len - skip, len - done);
+
+        offset -= skip;
+        if (take) {
+            gather->iov[gather->n_iov++] = (struct iovec){
+                (uint8_t *)frame->iov[i].iov_base + skip, take
+            };
+            done += take;
+        }
+    }
+    gather->len += done;
+    return done;
+}
+
+/*
+ * Add @len bytes of @frame from @offset on, where they are; a frame may lie in
+ * more pieces than are gathered at a time.
+ * @seq: of the first
+ */
 static void tcp_gather_refer(TcpFlow *f, const Frame *frame, uint32_t offset,
-                             uint32_t len)
+                             uint32_t seq, uint32_t len)
 {
     TcpGather *gather = &f->nat->gather;
-    size_t left = len;
-    unsigned i, n;
 
-    if (gather->flow != f || gather->n_iov + frame->n_iov > FRAME_BATCH_MAX) {
-        tcp_gather_flush(f->nat);
-    }
-    i = gather->n_iov;
-    n = i + frame_slice(frame, offset, gather->iov + i, FRAME_BATCH_MAX - i);
-    for (; i < n && left; i++) {
-        gather->iov[i].iov_len = MIN(gather->iov[i].iov_len, left);
-        left -= gather->iov[i].iov_len;
-    }
-    if (left == 0) {
+    while (len > 0 && !f->error) {
+        uint32_t n;
+
+        if (gather->flow != f || gather->n_iov == FRAME_BATCH_MAX) {
+            tcp_gather_flush(f->nat);
+        }
+        /* What is held goes first: nothing is written behind its back. */
+        if (f->blocked) {
+            tcp_hold_frame(f, frame, offset, seq, len);
+            return;
+        }
         gather->flow = f;
-        gather->n_iov = i;
-        gather->len += len;
+        n = tcp_gather_some(gather, frame, offset, len);
+        if (n == 0) {
+            return;
+        }
+        offset += n;
+        seq += n;
+        len -= n;
     }
 }
 
-/* @len bytes of @frame from @offset on are the next in order. */
+/* @len bytes of @frame from @offset on are the next in order, at @seq. */
 static void tcp_gather(TcpFlow *f, const Frame *frame, uint32_t offset,
-                       uint32_t len)
+                       uint32_t seq, uint32_t len)
 {
     Nat *nat = f->nat;
 
     if (nat->config.hold_frames && !nat->reassembled) {
-        tcp_gather_refer(f, frame, offset, len);
+        tcp_gather_refer(f, frame, offset, seq, len);
     } else if (len <= TCP_GATHER_COPY_MAX) {
-        tcp_gather_copy(f, frame, offset, len);
+        tcp_gather_copy(f, frame, offset, seq, len);
     } else {
         tcp_gather_flush(nat);
-        if (!f->blocked) {
-            tcp_gather_refer(f, frame, offset, len);
-            tcp_gather_flush(nat);
-        }
+        tcp_gather_refer(f, frame, offset, seq, len);
+        tcp_gather_flush(nat);
     }
 }
 
@@ -142,19 +188,6 @@ static uint32_t tcp_expected(const TcpFlow *f)
     const TcpGather *gather = &f->nat->gather;
 
     return f->rcv_nxt + (gather->flow == f ? gather->len : 0);
-}
-
-/* Data for later: behind a hole, or the socket is full. */
-static void tcp_hold_frame(TcpFlow *f, const Frame *frame, uint32_t offset,
-                           uint32_t seq, uint32_t len)
-{
-    struct iovec iov[FRAME_BATCH_MAX];
-    unsigned n = frame_slice(frame, offset, iov, G_N_ELEMENTS(iov));
-
-    if (tcp_seq_gt(seq + len, f->rcv_edge) ||
-        !tcp_hold(f, iov, n, 0, seq, len)) {
-        f->dropped = f->dropped || f->blocked;
-    }
 }
 
 static void tcp_data(TcpFlow *f, const Frame *frame, const TcpHeader *tcp)
@@ -180,7 +213,7 @@ static void tcp_data(TcpFlow *f, const Frame *frame, const TcpHeader *tcp)
             tcp_hold_frame(f, frame, tcp->payload_off + old, tcp->seq + old,
                            tcp->payload_len - old);
         } else {
-            tcp_gather(f, frame, tcp->payload_off + old,
+            tcp_gather(f, frame, tcp->payload_off + old, tcp->seq + old,
                        tcp->payload_len - old);
         }
         if (f->held) {
