@@ -18,7 +18,8 @@
  * prepare(), before the process sleeps, and not when a timer is armed: a timer
  * that is armed and disarmed within one dispatch costs no system call.  When
  * the first deadline moves to later, and the old one is still far, the timerfd
- * is left alone: one early wake-up is cheaper than a call per packet.
+ * is left alone: one early wake-up is cheaper than a call per packet.  One that
+ * has passed already needs no timerfd: the loop does not sleep.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -86,6 +87,13 @@ static void set_timer_fd(Loop *loop, int64_t deadline_ns)
     loop->armed_ns = deadline_ns;
 }
 
+/* The clock is only read if it may be so. */
+static bool is_due(const Loop *loop, const LoopTimer *timer)
+{
+    return timer && timer->deadline_ns - loop->dispatch_ns < NS_PER_MS &&
+           timer->deadline_ns <= loop_now_ns();
+}
+
 static gboolean loop_prepare(GSource *source, gint *timeout)
 {
     Loop *loop = (Loop *)source;
@@ -93,6 +101,10 @@ static gboolean loop_prepare(GSource *source, gint *timeout)
     int64_t wanted_ns = first ? first->deadline_ns : 0;
 
     *timeout = -1;
+    if (is_due(loop, first)) {
+        *timeout = 0;
+        return TRUE;
+    }
     if (wanted_ns == loop->armed_ns) {
         return FALSE;
     }

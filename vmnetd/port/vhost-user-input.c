@@ -9,12 +9,19 @@
  * used and published when the switch has returned, and the driver called once
  * for it.
  *
+ * Polling: a kick costs the driver a system call, or an exit, and us a wake-up.
+ * Where the last frames came close together, the ring is looked at again in each
+ * turn of the loop for a while, in which others have their turns too, before
+ * the driver is asked to kick.  An idle guest is never polled.
+ *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "port/vhost-user.h"
 
 #include <string.h>
 
+/* How far apart frames may come for which polling pays. */
+#define POLL_NS 50000
 /* Batches of one turn: others are to have theirs. */
 #define TURN_BATCHES 4
 /* Elements for the chains of a batch; one chain always fits. */
@@ -118,6 +125,7 @@ static bool input_batch(VuRing *ring, int64_t now_ms, bool *ret_more)
     if (batch.n == 0) {
         return vu_ring_check(ring);
     }
+    dev->has_input = true;
     batch.frames[0].n_sent = ring->n_sent;
     taken = port_link_input(dev->port, batch.frames, batch.n, now_ms);
     ring->n_sent = 0;
@@ -154,6 +162,19 @@ static bool drain_ring(VuRing *ring, int64_t now_ms, bool *ret_more)
     return true;
 }
 
+/* Whether to look again in the next turn, though nothing is left. */
+static bool should_poll(VhostUser *dev)
+{
+    int64_t now_ns = loop_now_ns();
+
+    if (dev->has_input) {
+        dev->has_input = false;
+        dev->poll_ns = now_ns - dev->input_ns < POLL_NS ? POLL_NS : 0;
+        dev->input_ns = now_ns;
+    }
+    return now_ns - dev->input_ns < dev->poll_ns;
+}
+
 void vu_input_run(VhostUser *dev, int64_t now_ms)
 {
     bool has_more = false;
@@ -166,6 +187,7 @@ void vu_input_run(VhostUser *dev, int64_t now_ms)
             return;
         }
     }
+    has_more |= should_poll(dev);
     for (i = 1; i < dev->n_rings && !has_more; i += 2) {
         VuRing *ring = &dev->rings[i];
 

@@ -64,6 +64,9 @@ typedef struct VuRing {
  * VhostUser:
  * @buf, @have: the message that is being read, and its descriptors
  * @header_len: of the virtio_net_hdr in front of each frame
+ * @has_input: a frame came in this turn
+ * @input_ns, @poll_ns: when the last one came, and for how long after that it
+ *     pays to look for another rather than to ask for a kick
  * @is_up: frames for the guest have somewhere to go
  * @is_failed: port_link_fail() was called: nothing is touched any more
  */
@@ -82,6 +85,8 @@ struct VhostUser {
     GuestMemory memory;
     VuRing rings[VU_RINGS_MAX];
     unsigned n_rings;
+    bool has_input;
+    int64_t input_ns, poll_ns;
     bool is_up, is_failed;
 };
 
