@@ -40,6 +40,7 @@ static void netdev_free(void *opaque)
 
     g_free(netdev->id);
     g_free(netdev->mac);
+    g_free(netdev->why);
     json_unref(netdev->args);
     g_clear_pointer(&netdev->nic_options, g_ptr_array_unref);
     g_free(netdev);
@@ -54,6 +55,8 @@ void run_args_free(RunArgs *args)
     g_free(args->name);
     g_free(args->uuid);
     g_free(args->disk);
+    run_memory_free(args->memory);
+    g_strfreev(args->memory_args);
     g_free(args);
 }
 
@@ -196,6 +199,7 @@ static bool add_netdev(RunArgs *args, int value_index, bool is_nic,
     }
     netdev = g_new0(RunNetdev, 1);
     netdev->value_index = value_index;
+    netdev->port = RUN_PORT_STREAM;
     ok = is_nic ? parse_nic(args, netdev, text, error)
                 : parse_netdev(netdev, text, error);
     if (ok && id_is_used(args, netdev->id)) {
@@ -229,8 +233,9 @@ static bool take_mac(RunNetdev *netdev, const char *mac, GError **error)
     return true;
 }
 
-static bool found_nic(RunArgs *args, const char *id, const char *mac,
-                      RunMacPlace place, int value_index, GError **error)
+static bool found_nic(RunArgs *args, const char *id, const char *driver,
+                      const char *mac, RunMacPlace place, int value_index,
+                      GError **error)
 {
     guint i;
 
@@ -240,6 +245,8 @@ static bool found_nic(RunArgs *args, const char *id, const char *mac,
         if (strcmp(netdev->id, id) != 0 || netdev->kind != RUN_NETDEV) {
             continue;
         }
+        netdev->has_virtio_nic = driver &&
+                                 g_str_has_prefix(driver, "virtio-net");
         if (mac) {
             return take_mac(netdev, mac, error);
         }
@@ -258,12 +265,13 @@ static bool scan_device(RunArgs *args, int value_index, GError **error)
 
     if (json) {
         return found_nic(args, json_dict_get_string(json, "netdev"),
+                         json_dict_get_string(json, "driver"),
                          json_dict_get_string(json, "mac"),
                          RUN_MAC_DEVICE_JSON, value_index, error);
     }
     opts = opts_parse(text, "driver");
-    return found_nic(args, opts_get(opts, "netdev"), opts_get(opts, "mac"),
-                     RUN_MAC_DEVICE, value_index, error);
+    return found_nic(args, opts_get(opts, "netdev"), opts_get(opts, "driver"),
+                     opts_get(opts, "mac"), RUN_MAC_DEVICE, value_index, error);
 }
 
 static bool scan_net(RunArgs *args, int value_index, GError **error)
@@ -273,8 +281,8 @@ static bool scan_net(RunArgs *args, int value_index, GError **error)
     if (g_strcmp0(opts_get(opts, "type"), "nic") != 0) {
         return true;
     }
-    return found_nic(args, opts_get(opts, "netdev"), opts_get(opts, "macaddr"),
-                     RUN_MAC_NET_NIC, value_index, error);
+    return found_nic(args, opts_get(opts, "netdev"), NULL,
+                     opts_get(opts, "macaddr"), RUN_MAC_NET_NIC, value_index, error);
 }
 
 /* The walk */
@@ -283,7 +291,7 @@ typedef bool (*OptionFunc)(RunArgs *args, const char *option, int value_index,
                            GError **error);
 
 /*
- * Call @func for every option that has a value.  A disk image that stands
+ * Call @func for every option; @value_index is 0 for one without a value.  A disk image that stands
  * alone counts only where the command is QEMU itself, and not after an option
  * that we do not know: it may be that option's value.
  */
@@ -311,6 +319,9 @@ static bool walk(RunArgs *args, OptionFunc func, GError **error)
             !func(args, option, ++i, error)) {
             return false;
         }
+        if (arity == QEMU_OPTION_FLAG && !func(args, option, 0, error)) {
+            return false;
+        }
     }
     return true;
 }
@@ -320,6 +331,11 @@ static bool first_walk(RunArgs *args, const char *option, int value_index,
 {
     bool is_nic = strcmp(option, "nic") == 0;
 
+    run_memory_scan(args->memory, option,
+                    value_index ? args->argv[value_index] : NULL);
+    if (!value_index) {
+        return true;
+    }
     if (is_nic || strcmp(option, "netdev") == 0) {
         return add_netdev(args, value_index, is_nic, error);
     }
@@ -330,6 +346,9 @@ static bool first_walk(RunArgs *args, const char *option, int value_index,
 static bool second_walk(RunArgs *args, const char *option, int value_index,
                         GError **error)
 {
+    if (!value_index) {
+        return true;
+    }
     if (strcmp(option, "device") == 0) {
         return scan_device(args, value_index, error);
     }
@@ -345,6 +364,7 @@ RunArgs *run_args_scan(int argc, char **argv, GError **error)
 
     args->argc = argc;
     args->argv = argv;
+    args->memory = run_memory_new();
     args->netdevs = g_ptr_array_new_with_free_func(netdev_free);
     if (!walk(args, first_walk, error) || !walk(args, second_walk, error)) {
         return NULL;

@@ -13,12 +13,22 @@
 #include <stdbool.h>
 
 #include "qapi/json.h"
+#include "run-memory.h"
 #include "run-version.h"
 
 typedef enum RunNetdevKind {
-    RUN_NETDEV,     /* -netdev: becomes -netdev stream, by path */
+    RUN_NETDEV,     /* -netdev: becomes one of RunPort */
     RUN_NIC,        /* -nic: becomes -nic socket, by descriptor */
 } RunNetdevKind;
+
+/** RunPort: what a netdev becomes, or with --port is to become. */
+typedef enum RunPort {
+    RUN_PORT_AUTO,          /* vhost-user where that works, else stream */
+    RUN_PORT_STREAM,        /* -netdev stream, by path */
+    RUN_PORT_DGRAM,         /* -netdev dgram, by descriptor */
+    RUN_PORT_VHOST_USER,    /* -netdev vhost-user and a -chardev, by path */
+    RUN_PORT__MAX
+} RunPort;
 
 /** RunMacPlace: how the NIC of a netdev is told its address. */
 typedef enum RunMacPlace {
@@ -39,6 +49,9 @@ typedef struct RunNetdev {
     char *mac;              /* that the user wrote, anywhere; NULL: none */
     RunMacPlace mac_place;
     int mac_index;          /* argv index of what it is added to */
+    bool has_virtio_nic;
+    RunPort port;           /* never AUTO; STREAM until run_args_choose() */
+    char *why;              /* AUTO chose that; NULL: it was asked for */
 } RunNetdev;
 
 /** RunArgs: a command line that was looked at. */
@@ -49,12 +62,14 @@ typedef struct RunArgs {
     char *name;             /* -name, -uuid, the first disk; NULL: not given */
     char *uuid;
     char *disk;             /* absolute */
+    RunMemory *memory;
+    char **memory_args;     /* to be added; NULL: none */
 } RunArgs;
 
 /** RunTarget: what was made for one netdev. */
 typedef struct RunTarget {
-    char *path;             /* RUN_NETDEV */
-    int fd;                 /* RUN_NIC */
+    char *path;             /* -netdev stream and vhost-user */
+    int fd;                 /* -nic, and -netdev dgram */
     char *mac;              /* NULL: not known */
 } RunTarget;
 
@@ -69,6 +84,20 @@ typedef struct RunTarget {
 RunArgs *run_args_scan(int argc, char **argv, GError **error);
 void run_args_free(RunArgs *args);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(RunArgs, run_args_free)
+
+/** run_port_str: as --port has it. */
+const char *run_port_str(RunPort port);
+/** run_port_parse: false, @ret untouched, if @text is none. */
+bool run_port_parse(const char *text, RunPort *ret);
+
+/**
+ * run_args_choose: what each netdev becomes.
+ * @wanted: of --port
+ *
+ * Returns: false with @error if @wanted is not possible for one of them.
+ */
+bool run_args_choose(RunArgs *args, RunPort wanted, const QemuVersion *version,
+                     GError **error);
 
 /**
  * run_args_rewrite: the command line to execute.

@@ -98,6 +98,12 @@ static void name_netdev(GError **error, const char *id)
     }
 }
 
+static VmnetPort vmnet_port(RunPort port)
+{
+    return port == RUN_PORT_VHOST_USER ? VMNET_PORT_VHOST_USER
+           : port == RUN_PORT_DGRAM ? VMNET_PORT_DGRAM : VMNET_PORT_STREAM;
+}
+
 static VmnetInterface *make_interface(Run *run, const char *id,
                                       JsonValue *netdev, VmnetPort port,
                                       bool by_path, GError **error)
@@ -119,6 +125,7 @@ static VmnetInterface *make_interface(Run *run, const char *id,
          vmnet_interface_get_network(interface),
          vmnet_interface_get_subnet(interface) ? " " : "",
          vmnet_interface_get_subnet(interface) ?: "",
+         port == VMNET_PORT_VHOST_USER ? "vhost-user" :
          port == VMNET_PORT_DGRAM ? "dgram" : "stream");
     return interface;
 }
@@ -204,7 +211,7 @@ int run_with_fd(Run *run)
     }
     if (netdev && run_connect(run, &error)) {
         interface = make_interface(run, json_dict_get_string(netdev, "id"),
-                                   netdev, run->port, false, &error);
+                                   netdev, vmnet_port(run->port), false, &error);
     }
     if (!interface) {
         run_complain("%s", error->message);
@@ -220,7 +227,7 @@ int run_with_fd(Run *run)
         return EXIT_OWN_FAILURE;
     }
     run_tell(run->verbose, "descriptor %d: %s", run->fd,
-         run->port == VMNET_PORT_DGRAM ?
+         run->port == RUN_PORT_DGRAM ?
          "one frame a datagram" : "4-byte big-endian length, then the frame");
     return execute(run, run->argv);
 }
@@ -255,6 +262,11 @@ static QemuVersion learn_version(const Run *run)
     return version;
 }
 
+static bool is_by_path(const RunNetdev *netdev)
+{
+    return netdev->kind == RUN_NETDEV && netdev->port != RUN_PORT_DGRAM;
+}
+
 /* What --dry-run shows: of the right form, and the same every time.  The
  * daemon, which is not asked, chooses others. */
 static bool imagine_target(const RunNetdev *netdev, int *fd, RunTarget *target,
@@ -270,7 +282,7 @@ static bool imagine_target(const RunNetdev *netdev, int *fd, RunTarget *target,
     if (!dir) {
         return false;
     }
-    if (netdev->kind == RUN_NIC) {
+    if (!is_by_path(netdev)) {
         target->fd = (*fd)++;
     } else {
         target->path = g_build_filename(dir, name, NULL);
@@ -283,13 +295,17 @@ static bool imagine_target(const RunNetdev *netdev, int *fd, RunTarget *target,
 static bool make_target(Run *run, const RunNetdev *netdev, RunTarget *target,
                         GError **error)
 {
-    bool by_path = netdev->kind == RUN_NETDEV;
+    bool by_path = is_by_path(netdev);
     VmnetInterface *interface;
 
     interface = make_interface(run, netdev->id, netdev->args,
-                               VMNET_PORT_STREAM, by_path, error);
+                               vmnet_port(netdev->port), by_path, error);
     if (!interface) {
         return false;
+    }
+    if (netdev->why) {
+        run_tell(run->verbose, "%s: %s, since %s", netdev->id,
+                 run_port_str(netdev->port), netdev->why);
     }
     target->path = g_strdup(vmnet_interface_get_path(interface));
     target->mac = g_strdup(vmnet_interface_get_mac(interface));
@@ -366,7 +382,8 @@ int run_with_args(Run *run)
     }
     version = learn_version(run);
     targets = g_new0(RunTarget, args->netdevs->len);
-    if (make_targets(run, args, targets, &error)) {
+    if (run_args_choose(args, run->port, &version, &error) &&
+        make_targets(run, args, targets, &error)) {
         argv = run_args_rewrite(args, &version, targets);
         status = finish(run, argv);
     } else {

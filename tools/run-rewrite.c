@@ -24,6 +24,35 @@ static char *stream_text(const RunNetdev *netdev, const QemuVersion *version,
                            reconnect[qemu_version_reconnect(version)]);
 }
 
+static char *netdev_text(const RunNetdev *netdev, const QemuVersion *version,
+                         const RunTarget *target)
+{
+    switch (netdev->port) {
+    case RUN_PORT_DGRAM:
+        return g_strdup_printf("dgram,id=%s,local.type=fd,local.str=%d",
+                               netdev->id, target->fd);
+    case RUN_PORT_VHOST_USER:
+        return g_strdup_printf("vhost-user,id=%s,chardev=vmnet-%s", netdev->id,
+                               netdev->id);
+    case RUN_PORT_AUTO:
+    case RUN_PORT_STREAM:
+    case RUN_PORT__MAX:
+        break;
+    }
+    return stream_text(netdev, version, target);
+}
+
+/* Character devices connect again in all versions. */
+static char *chardev_text(const RunNetdev *netdev, const QemuVersion *version,
+                          const RunTarget *target)
+{
+    bool has_ms = qemu_version_reconnect(version) == QEMU_RECONNECT_MS;
+    g_autofree char *path = opts_escape(target->path);
+
+    return g_strdup_printf("socket,id=vmnet-%s,path=%s,%s", netdev->id, path,
+                           has_ms ? "reconnect-ms=100" : "reconnect=1");
+}
+
 static char *nic_text(const RunNetdev *netdev, const RunTarget *target)
 {
     GString *text = g_string_new(NULL);
@@ -70,6 +99,33 @@ static void add_mac(const RunNetdev *netdev, char **arg, const char *mac)
     }
 }
 
+/* Options that stand for themselves, behind all others. */
+static char **append_options(char **argv, const RunArgs *args,
+                             const QemuVersion *version,
+                             const RunTarget *targets)
+{
+    GPtrArray *all = g_ptr_array_new();
+    guint i;
+
+    for (i = 0; argv[i]; i++) {
+        g_ptr_array_add(all, argv[i]);
+    }
+    g_free(argv);
+    for (i = 0; args->memory_args && args->memory_args[i]; i++) {
+        g_ptr_array_add(all, g_strdup(args->memory_args[i]));
+    }
+    for (i = 0; i < args->netdevs->len; i++) {
+        const RunNetdev *netdev = g_ptr_array_index(args->netdevs, i);
+
+        if (netdev->port == RUN_PORT_VHOST_USER) {
+            g_ptr_array_add(all, g_strdup("-chardev"));
+            g_ptr_array_add(all, chardev_text(netdev, version, &targets[i]));
+        }
+    }
+    g_ptr_array_add(all, NULL);
+    return (char **)g_ptr_array_free(all, FALSE);
+}
+
 char **run_args_rewrite(const RunArgs *args, const QemuVersion *version,
                         const RunTarget *targets)
 {
@@ -82,12 +138,12 @@ char **run_args_rewrite(const RunArgs *args, const QemuVersion *version,
 
         replace(value, netdev->kind == RUN_NIC ?
                        nic_text(netdev, &targets[i]) :
-                       stream_text(netdev, version, &targets[i]));
+                       netdev_text(netdev, version, &targets[i]));
         if (targets[i].mac && netdev->mac_index) {
             add_mac(netdev, &argv[netdev->mac_index], targets[i].mac);
         }
     }
-    return argv;
+    return append_options(argv, args, version, targets);
 }
 
 /* Quoting */

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #include "libvmnet/client-private.h"
+#include "run-args.h"
 
 /* Exit statuses, as those of env(1). */
 enum {
@@ -26,7 +27,7 @@ typedef struct Run {
     bool dry_run;
     bool netns;             /* --netns */
     const char *network;    /* --network: NULL: from the arguments */
-    VmnetPort port;
+    RunPort port;
     int fd;
     char **argv;            /* COMMAND and its arguments */
     int argc;

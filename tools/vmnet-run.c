@@ -111,9 +111,9 @@ static void print_help(void)
 "      --network NETWORK  for other VMMs: give COMMAND a socket on NETWORK:\n"
 "                         shared, host or a name, and options after a comma\n"
 "      --fd N             as descriptor N (default: 3)\n"
-"      --port stream|dgram\n"
-"                         length and frame, or a frame a datagram\n"
-"                         (default: stream)\n"
+"      --port KIND        auto, vhost-user, stream or dgram: how netdevs are\n"
+"                         reached (default: auto, vhost-user where it works);\n"
+"                         with --network stream or dgram (default: stream)\n"
 "      --netns            not a VMM: execute COMMAND in a network namespace whose\n"
 "                         eth0 is on NETWORK (default: shared)\n"
 "  -h, --help             print this\n"
@@ -137,12 +137,9 @@ static bool parse_fd(Run *run, const char *text)
 
 static bool parse_port(Run *run, const char *text)
 {
-    if (strcmp(text, "stream") == 0) {
-        run->port = VMNET_PORT_STREAM;
-    } else if (strcmp(text, "dgram") == 0) {
-        run->port = VMNET_PORT_DGRAM;
-    } else {
-        run_complain("--port '%s': is neither 'stream' nor 'dgram'", text);
+    if (!run_port_parse(text, &run->port)) {
+        run_complain("--port '%s': is not auto, vhost-user, stream or dgram",
+                     text);
         return false;
     }
     return true;
@@ -151,7 +148,7 @@ static bool parse_port(Run *run, const char *text)
 /* Returns: whether to go on; else *ret_status is the exit status. */
 static bool parse_options(Run *run, int argc, char **argv, int *ret_status)
 {
-    bool fd_given = false;
+    bool fd_given = false, port_given = false;
     int c;
 
     *ret_status = EXIT_OWN_FAILURE;
@@ -167,7 +164,7 @@ static bool parse_options(Run *run, int argc, char **argv, int *ret_status)
             }
             break;
         case OPTION_PORT:
-            fd_given = true;
+            port_given = true;
             if (!parse_port(run, optarg)) {
                 return false;
             }
@@ -196,12 +193,16 @@ static bool parse_options(Run *run, int argc, char **argv, int *ret_status)
             return false;
         }
     }
-    if (run->netns && fd_given) {
+    if (run->netns && (fd_given || port_given)) {
         run_complain("--fd and --port do not go together with --netns");
         return false;
     }
     if (fd_given && !run->network) {
-        run_complain("--fd and --port need --network");
+        run_complain("--fd needs --network");
+        return false;
+    }
+    if (run->network && run->port == RUN_PORT_VHOST_USER) {
+        run_complain("--port vhost-user does not go together with --network");
         return false;
     }
     if (optind == argc) {

@@ -625,8 +625,6 @@ static const BadMessage bad_messages[] = {
       { 0, 0, 4096, 0, UINT64_MAX - 4 }, 1 },
     { "region-long", "bytes of a file", VU_ADD_MEM_REG, 0, 40,
       { 0, 0, MEMORY_LEN, 0, 4096 }, 1 },
-    { "region-gone", "no memory region", VU_REM_MEM_REG, 0, 40,
-      { 0, 0, 4096, 0, 0 } },
     { "log-wraps", "wraps", VU_SET_LOG_BASE, 0, 16, { 2, UINT64_MAX }, 1 },
 };
 
@@ -686,6 +684,28 @@ static void test_refused(Fixture *f, const void *data)
     g_assert_true(frontend_send(&f->a.fe, 99, 8, &mtu, 8, NULL, 0));
     g_assert_true(frontend_receive(&f->a.fe, &answer, 8));
     g_assert_cmpuint(answer, ==, 1);
+    g_assert_cmpuint(f->a.n_ended, ==, 0);
+}
+
+/* A region that comes twice, goes, and goes once more. */
+static void test_regions_repeated(Fixture *f, const void *data)
+{
+    struct {
+        uint64_t padding;
+        VuRegion region;
+    } add = { 0, { 0, 4096, 0x10000, 0 } };
+    uint64_t answer;
+    unsigned i;
+
+    vm_connect(&f->a, FEATURES_BASE);
+    for (i = 0; i < 4; i++) {
+        g_assert_true(frontend_send(&f->a.fe, i < 2 ? VU_ADD_MEM_REG
+                                                    : VU_REM_MEM_REG,
+                                    8, &add, sizeof(add), &f->a.fe.memory.fd,
+                                    i < 2 ? 1 : 0));
+        g_assert_true(frontend_receive(&f->a.fe, &answer, 8));
+        g_assert_cmpuint(answer, ==, 0);
+    }
     g_assert_cmpuint(f->a.n_ended, ==, 0);
 }
 
@@ -752,6 +772,8 @@ int main(int argc, char **argv)
                test_sealed_memory, tear_down);
     g_test_add("/vhost-user/refused", Fixture, NULL, set_up, test_refused,
                tear_down);
+    g_test_add("/vhost-user/regions-repeated", Fixture, NULL, set_up,
+               test_regions_repeated, tear_down);
     g_test_add("/vhost-user/rarp", Fixture, NULL, set_up, test_rarp, tear_down);
     return g_test_run();
 }

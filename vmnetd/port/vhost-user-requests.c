@@ -234,20 +234,26 @@ static VuResult add_regions(VhostUser *dev, const VuMessage *msg)
     return vu_rings_remap(dev) ? VU_DONE : VU_FAILED;
 }
 
-static VuResult set_mem_table(VhostUser *dev, const VuMessage *msg)
+/*
+ * QEMU before 8.0 sends these once for each pair of queues: the same region
+ * takes its own place, and one that has gone stays away.
+ */
+static VuResult add_mem_reg(VhostUser *dev, const VuMessage *msg)
 {
-    guest_memory_clear(&dev->memory);
+    guest_memory_remove(&dev->memory, &msg->u.regions.at[0]);
     return add_regions(dev, msg);
 }
 
 static VuResult rem_mem_reg(VhostUser *dev, const VuMessage *msg)
 {
-    if (!guest_memory_remove(&dev->memory, &msg->u.regions.at[0])) {
-        vu_fail(dev, "there is no memory region at 0x%" G_GINT64_MODIFIER "x "
-                "to remove", msg->u.regions.at[0].guest_addr);
-        return VU_FAILED;
-    }
+    guest_memory_remove(&dev->memory, &msg->u.regions.at[0]);
     return vu_rings_remap(dev) ? VU_DONE : VU_FAILED;
+}
+
+static VuResult set_mem_table(VhostUser *dev, const VuMessage *msg)
+{
+    guest_memory_clear(&dev->memory);
+    return add_regions(dev, msg);
 }
 
 static VuResult set_log_base(VhostUser *dev, const VuMessage *msg)
@@ -449,7 +455,7 @@ static VuResult (*const handlers[VU__MAX])(VhostUser *, const VuMessage *) = {
     [VU_NET_SET_MTU] = net_set_mtu,
     [VU_RESET_DEVICE] = reset_device,
     [VU_GET_MAX_MEM_SLOTS] = get_max_mem_slots,
-    [VU_ADD_MEM_REG] = add_regions,
+    [VU_ADD_MEM_REG] = add_mem_reg,
     [VU_REM_MEM_REG] = rem_mem_reg,
     [VU_SET_STATUS] = set_status,
     [VU_GET_STATUS] = get_status,
