@@ -374,6 +374,109 @@ static void test_terminal_text(void)
     }
 }
 
+/* What --port makes of a command line with one netdev. */
+typedef struct PortCase {
+    const char *args;
+    RunPort wanted;
+    int qemu_major;
+    RunPort port;
+    const char *why;    /* in the reason, or the error; NULL: neither */
+    const char *added;  /* in what is added; NULL: nothing */
+} PortCase;
+
+#define VIRTIO " -netdev vmnet-shared,id=net0 -device virtio-net-pci,netdev=net0"
+#define VU RUN_PORT_VHOST_USER
+#define ADDED "memory-backend-memfd,id=pc.ram,size="
+
+static const PortCase port_cases[] = {
+    { "", RUN_PORT_AUTO, 10, VU, "virtio-net", ADDED "134217728,share=on" },
+    { "-m 512", RUN_PORT_AUTO, 10, VU, "", ADDED "536870912," },
+    { "-m 1G -m size=3M,slots=2,maxmem=9G", RUN_PORT_AUTO, 10, VU, "",
+      ADDED "3145728," },
+    { "-m 9B", RUN_PORT_AUTO, 10, VU, "", ADDED "8192," },
+    { "-m 1.5G", RUN_PORT_AUTO, 10, RUN_PORT_STREAM, "-m says" },
+    { "-m 99999999999999999999", RUN_PORT_AUTO, 10, RUN_PORT_STREAM, "-m" },
+    { "-M q35", RUN_PORT_AUTO, 10, VU, "", ADDED },
+    { "-machine pc-q35-7.2,usb=off", RUN_PORT_AUTO, 10, VU, "", ADDED },
+    { "-M pc-i440fx-2.1", RUN_PORT_AUTO, 10, VU, "", ADDED },
+    { "-M pcfoo", RUN_PORT_AUTO, 10, RUN_PORT_STREAM, "'pcfoo'" },
+    { "-M microvm", RUN_PORT_AUTO, 10, RUN_PORT_STREAM, "'microvm'" },
+    { "-numa node", RUN_PORT_AUTO, 10, RUN_PORT_STREAM, "-numa" },
+    { "-mem-path /x", RUN_PORT_AUTO, 10, RUN_PORT_STREAM, "-mem-path" },
+    { "-readconfig f", RUN_PORT_AUTO, 10, RUN_PORT_STREAM, "-readconfig" },
+    { "-object memory-backend-ram,id=m,size=1G", RUN_PORT_AUTO, 10,
+      RUN_PORT_STREAM, "-object" },
+    { "-object memory-backend-file,id=m,share=on -M pc,memory-backend=m",
+      RUN_PORT_AUTO, 10, VU, "" },
+    { "-object memory-backend-file,id=n,share=on -M pc,memory-backend=m",
+      RUN_PORT_AUTO, 10, RUN_PORT_STREAM, "not shared" },
+    { "-object rng-random,id=r", RUN_PORT_AUTO, 10, VU, "", ADDED },
+    { "", RUN_PORT_AUTO, 7, RUN_PORT_STREAM, "KVM" },
+    { "-enable-kvm", RUN_PORT_AUTO, 7, VU, "", ADDED },
+    { "-accel kvm", RUN_PORT_AUTO, 7, VU, "", ADDED },
+    { "-M pc,accel=kvm", RUN_PORT_AUTO, 7, VU, "", ADDED },
+    { "-M pc,accel=kvm:tcg", RUN_PORT_AUTO, 7, RUN_PORT_STREAM, "KVM" },
+    { "", VU, 7, VU, NULL, ADDED },
+    { "-numa node", VU, 10, RUN_PORT__MAX, "-numa" },
+    { "", RUN_PORT_STREAM, 10, RUN_PORT_STREAM },
+    { "", RUN_PORT_DGRAM, 10, RUN_PORT_DGRAM },
+};
+
+static void check_port(const PortCase *c)
+{
+    g_autofree char *line = g_strdup_printf("qemu-system-x86_64 %s" VIRTIO,
+                                            c->args);
+    const QemuVersion version = { c->qemu_major, 2 };
+    g_auto(GStrv) argv = NULL;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(RunArgs) args = scan(line, &argv, &error);
+    g_autofree char *added = NULL;
+    const RunNetdev *netdev;
+    const char *why;
+
+    g_assert_no_error(error);
+    netdev = g_ptr_array_index(args->netdevs, 0);
+    if (run_args_choose(args, c->wanted, &version, &error)) {
+        g_assert_cmpint(netdev->port, ==, c->port);
+        why = netdev->why;
+    } else {
+        g_assert_cmpint(c->port, ==, RUN_PORT__MAX);
+        why = error->message;
+    }
+    g_test_message("%s: %s", line, why);
+    g_assert_true(!why == !c->why && (!why || strstr(why, c->why)));
+    added = args->memory_args ? g_strjoinv(" ", args->memory_args) : NULL;
+    g_assert_true(!added == !c->added && (!added || strstr(added, c->added)));
+}
+
+static void test_ports(void)
+{
+    size_t i;
+
+    for (i = 0; i < G_N_ELEMENTS(port_cases); i++) {
+        check_port(&port_cases[i]);
+    }
+}
+
+static void test_vhost_user_options(void)
+{
+    g_auto(GStrv) argv = NULL, out = NULL;
+    g_autoptr(RunArgs) args = scan("kvm -M q35" VIRTIO, &argv, NULL);
+    g_autofree char *line = NULL;
+    RunTarget target = { .path = (char *)"/run/a,b.sock", .fd = -1 };
+
+    g_assert_true(run_args_choose(args, RUN_PORT_VHOST_USER, &v7, NULL));
+    out = run_args_rewrite(args, &v7, &target);
+    line = run_args_quote(out);
+    g_assert_cmpstr(line, ==, "kvm -M q35 -netdev "
+                    "vhost-user,id=net0,chardev=vmnet-net0 "
+                    "-device virtio-net-pci,netdev=net0 "
+                    "-object memory-backend-memfd,id=pc.ram,size=134217728,"
+                    "share=on -machine memory-backend=pc.ram "
+                    "-chardev socket,id=vmnet-net0,path=/run/a,,b.sock,"
+                    "reconnect=1");
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -399,5 +502,7 @@ int main(int argc, char **argv)
     g_test_add_func("/run-args/option-strings", test_option_strings);
     g_test_add_func("/run-args/option-table", test_option_table);
     g_test_add_func("/run-args/terminal-text", test_terminal_text);
+    g_test_add_func("/run-args/ports", test_ports);
+    g_test_add_func("/run-args/vhost-user-options", test_vhost_user_options);
     return g_test_run();
 }
