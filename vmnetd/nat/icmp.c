@@ -232,11 +232,38 @@ static int icmp_socket(Nat *nat, const NatRoute *route, uint32_t port_id,
     return fd;
 }
 
+static IcmpFlow *icmp_new(Nat *nat, int fd, const FlowKey *key,
+                          const SavedFlow *flow, int64_t now_ms)
+{
+    g_autoptr(GError) error = NULL;
+    IcmpFlow *f = g_new0(IcmpFlow, 1);
+
+    f->nat = nat;
+    f->fd = fd;
+    f->flow.key = *key;
+    f->flow.guest = flow->guest;
+    f->flow.outside = flow->outside;
+    f->flow.mac = flow->mac;
+    f->wait.owner = f;
+    f->wait.resume = icmp_resume;
+    flow_table_add(nat->flows, &f->flow, flow->port_id, now_ms);
+    f->watch = loop_watch_new(nat->config.loop, fd, EPOLLIN,
+                              icmp_event, f, &error);
+    if (!f->watch) {
+        icmp_free(f);
+        return NULL;
+    }
+    return f;
+}
+
 static IcmpFlow *icmp_open(Nat *nat, const Frame *frame, const IpPacket *ip,
                            const FlowKey *key, const NatRoute *route,
                            uint16_t id, int64_t now_ms)
 {
-    g_autoptr(GError) error = NULL;
+    SavedFlow flow = {
+        .guest = { ip->src, id }, .outside = { ip->dst, 0 },
+        .port_id = frame->src_port,
+    };
     IcmpFlow *f;
     int fd;
 
@@ -245,22 +272,8 @@ static IcmpFlow *icmp_open(Nat *nat, const Frame *frame, const IpPacket *ip,
     if (fd < 0) {
         return NULL;
     }
-    f = g_new0(IcmpFlow, 1);
-    f->nat = nat;
-    f->fd = fd;
-    f->flow.key = *key;
-    f->flow.guest = (IpEndpoint){ ip->src, id };
-    f->flow.outside = (IpEndpoint){ ip->dst, 0 };
-    f->wait.owner = f;
-    f->wait.resume = icmp_resume;
-    flow_table_add(nat->flows, &f->flow, frame->src_port, now_ms);
-    f->watch = loop_watch_new(nat->config.loop, fd, EPOLLIN,
-                              icmp_event, f, &error);
-    if (!f->watch) {
-        icmp_free(f);
-        return NULL;
-    }
-    nat->stats.flows_made++;
+    f = icmp_new(nat, fd, key, &flow, now_ms);
+    nat->stats.flows_made += f != NULL;
     return f;
 }
 
@@ -286,6 +299,49 @@ static void icmp_send(IcmpFlow *f, const Frame *frame, const IpPacket *ip,
         msg.msg_iovlen = i;
         sendmsg(f->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
     }
+}
+
+static void icmp_used(IcmpFlow *f, int64_t now_ms)
+{
+    flow_touch(&f->flow, FLOW_TRANSIENT, now_ms);
+    flow_set_deadline(&f->flow, now_ms + ICMP_IDLE_MS);
+}
+
+void icmp_save(const Flow *flow, Handover *out, int64_t now_ms)
+{
+    const IcmpFlow *f = (const IcmpFlow *)flow;
+
+    handover_fd(out, f->fd);
+    handover_u16(out, f->last_seq);
+    handover_u32(out, f->max_len);
+}
+
+bool icmp_load(Nat *nat, Cursor *c, HandoverFds *fds, const SavedFlow *saved,
+               int64_t now_ms)
+{
+    int fd = handover_take_fd(fds, c);
+    uint16_t last_seq = cursor_u16(c);
+    uint32_t max_len = cursor_u32(c);
+    IcmpFlow *f;
+    FlowKey key;
+
+    flow_key_init(&key, FLOW_ICMP, &saved->guest, &saved->outside);
+    if (c->error || saved->outside.addr.family != saved->guest.addr.family ||
+        !nat_fd_is(fd, SOCK_DGRAM, saved->guest.addr.family) ||
+        !nat_may_load(nat, &key, saved)) {
+        if (fd >= 0) {
+            close(fd);
+        }
+        return false;
+    }
+    f = icmp_new(nat, fd, &key, saved, now_ms);
+    if (!f) {
+        return false;
+    }
+    f->last_seq = last_seq;
+    f->max_len = MIN(max_len, NAT_BIG_BYTES);
+    icmp_used(f, saved->last_ms);
+    return true;
 }
 
 NatVerdict icmp_input(Nat *nat, const Frame *frame, const IpPacket *ip,
@@ -325,8 +381,7 @@ NatVerdict icmp_input(Nat *nat, const Frame *frame, const IpPacket *ip,
     f->flow.mac = ip->eth_src;
     f->last_seq = icmp_echo_seq(&icmp);
     f->max_len = MAX(f->max_len, ICMP_HEADER_LEN + icmp.payload_len);
-    flow_touch(&f->flow, FLOW_TRANSIENT, now_ms);
-    flow_set_deadline(&f->flow, now_ms + ICMP_IDLE_MS);
+    icmp_used(f, now_ms);
     icmp_send(f, frame, ip, &icmp);
     return NAT_OK;
 }

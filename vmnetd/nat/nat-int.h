@@ -94,6 +94,7 @@ struct Nat {
     bool reassembled;       /* what is being input was fragments */
     uint16_t ip_id;
     uint32_t ip6_id;
+    bool is_saved;          /* the sockets are another process's by now */
     bool in_input;          /* nothing may be output now */
     bool outputting;        /* ops.output() has not come back */
     bool resuming;
@@ -168,6 +169,34 @@ bool nat_bind_device(int fd, const NatRoute *route);
 void nat_close(Nat *nat, Flow *flow, int64_t now_ms);
 /** nat_done: the end of every way in: output, arm the timer. */
 void nat_done(Nat *nat, int64_t now_ms);
+
+/* ---- save.c ---- */
+
+/** SavedFlow: what the item of every kind of flow begins with. */
+typedef struct SavedFlow {
+    IpEndpoint guest, outside;
+    MacAddr mac;
+    uint32_t port_id;
+    int64_t last_ms;
+} SavedFlow;
+
+void nat_save_flow(const Flow *flow, Handover *out, int64_t now_ms);
+bool nat_load_flow(Cursor *c, SavedFlow *ret_saved, int64_t now_ms);
+/** nat_may_load: @key is new, and within the quotas. */
+bool nat_may_load(Nat *nat, const FlowKey *key, const SavedFlow *saved);
+/** nat_fd_is: @fd is a socket, and of this type and family. */
+bool nat_fd_is(int fd, int type, sa_family_t family);
+
+/* Of each kind: what follows nat_save_flow(). False: not loaded, fd closed. */
+void tcp_save(const Flow *flow, Handover *out, int64_t now_ms);
+bool tcp_load(Nat *nat, Cursor *c, HandoverFds *fds, const SavedFlow *saved,
+              int64_t now_ms);
+void udp_save(const Flow *flow, Handover *out, int64_t now_ms);
+bool udp_load(Nat *nat, Cursor *c, HandoverFds *fds, const SavedFlow *saved,
+              int64_t now_ms);
+void icmp_save(const Flow *flow, Handover *out, int64_t now_ms);
+bool icmp_load(Nat *nat, Cursor *c, HandoverFds *fds, const SavedFlow *saved,
+               int64_t now_ms);
 
 /* ---- tcp.c, tcp-in.c ---- */
 

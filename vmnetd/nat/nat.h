@@ -22,6 +22,7 @@
 #include "proto/addr.h"
 #include "proto/frame.h"
 #include "proto/ip.h"
+#include "proto/handover.h"
 
 typedef struct Nat Nat;
 
@@ -144,6 +145,29 @@ void nat_udp_forward_free(NatUdpForward *forward);
 bool nat_tcp_flow_of(Nat *nat, const IpEndpoint *local, IpEndpoint *ret_guest);
 
 void nat_stats(Nat *nat, NatStats *ret_stats);
+
+/**
+ * nat_save: append all flows to @out, their descriptors included.  From then
+ * on only nat_free_saved() may be called: the sockets have one user.
+ */
+void nat_save(Nat *nat, Handover *out, int64_t now_ms);
+/** nat_free_saved: the flows live on elsewhere: nobody is told of their end. */
+void nat_free_saved(Nat *nat);
+/**
+ * nat_load: go on with the flows of @c, the body of a HANDOVER_NAT.  Ports have
+ * the ids that they had (switch_port_set_id()).
+ *
+ * Returns: false: of another version, or damaged: what could be read has been
+ * loaded.  A flow that makes no sense counts as refused.
+ */
+bool nat_load(Nat *nat, Cursor *c, HandoverFds *fds, int64_t now_ms);
+
+/** nat_udp_forward_save: with its peers; see nat_save(). */
+void nat_udp_forward_save(const NatUdpForward *forward, Handover *out,
+                          int64_t now_ms);
+/** nat_udp_forward_load: @c: the body of a HANDOVER_NAT_FORWARD. NULL: damaged. */
+NatUdpForward *nat_udp_forward_load(Nat *nat, Cursor *c, HandoverFds *fds,
+                                    int64_t now_ms);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Nat, nat_free)
 

@@ -21,9 +21,6 @@
 #include <errno.h>
 
 #define DUP_ACKS 3
-/* RFC 6298 2.4 asks for 1 s; a guest is nearer than the Internet. */
-#define RTO_MIN_MS 200
-#define RTO_MAX_MS 60000
 
 /* ---- data ---- */
 
@@ -256,7 +253,8 @@ static void tcp_rtt_sample(TcpFlow *f, uint32_t rtt_ms)
         f->rttvar_ms = (3 * f->rttvar_ms + delta) / 4;
         f->srtt_ms = (7 * f->srtt_ms + rtt_ms) / 8;
     }
-    f->rto_ms = CLAMP(f->srtt_ms + 4 * f->rttvar_ms, RTO_MIN_MS, RTO_MAX_MS);
+    f->rto_ms = CLAMP(f->srtt_ms + 4 * f->rttvar_ms, TCP_RTO_MIN_MS,
+                       TCP_RTO_MAX_MS);
 }
 
 static void tcp_acked(TcpFlow *f, uint32_t ack, int64_t now_ms)

@@ -136,6 +136,10 @@ static inline bool tcp_may_send(const TcpFlow *f)
            f->state == TCP_STATE_CLOSING || f->state == TCP_STATE_LAST_ACK;
 }
 
+/* RFC 6298 2.4 asks for 1 s; a guest is nearer than the Internet. */
+#define TCP_RTO_MIN_MS 200u
+#define TCP_RTO_MAX_MS 60000u
+
 /** tcp_measure: how long until what ends at snd_max is acknowledged? */
 static inline void tcp_measure(TcpFlow *f, int64_t now_ms)
 {
@@ -146,6 +150,7 @@ static inline void tcp_measure(TcpFlow *f, int64_t now_ms)
 /* ---- tcp.c ---- */
 
 const char *tcp_state_str(TcpState state);
+FlowClass tcp_state_class(TcpState state);
 void tcp_set_state(TcpFlow *f, TcpState state);
 /** tcp_free: close in good order; @f is gone. */
 void tcp_free(TcpFlow *f);
@@ -168,6 +173,18 @@ void tcp_rearm(TcpFlow *f);
 void tcp_event(void *opaque, uint32_t events, int64_t now_ms);
 
 /* ---- tcp-open.c ---- */
+
+/* A guest with a smaller MSS gets frames of this much all the same. */
+#define TCP_MSS_MIN 64
+
+/** tcp_new: not in the table yet, @fd not watched; everything at its start. */
+TcpFlow *tcp_new(Nat *nat, int fd, const IpEndpoint *guest,
+                 const IpEndpoint *outside, int64_t now_ms);
+/**
+ * tcp_adopt_fd: options and a watch for a socket that is, or will be,
+ * connected. f->peek is false afterwards where the kernel cannot.
+ */
+bool tcp_adopt_fd(TcpFlow *f);
 
 /** tcp_open: a guest's SYN. */
 NatVerdict tcp_open(Nat *nat, const Frame *frame, const IpPacket *ip,
@@ -269,6 +286,8 @@ static inline bool tcp_error_is_soft(int errnum)
 void tcp_discard(TcpFlow *f);
 /** tcp_ring_trim: give back the memory of a ring without data. */
 void tcp_ring_trim(TcpFlow *f);
+/** tcp_ring_put: a new ring with @len bytes. False: no memory, or too many. */
+bool tcp_ring_put(TcpFlow *f, const uint8_t *bytes, uint32_t len);
 /**
  * tcp_stage: put up to @n_frames of data from sequence number @seq on into the
  * stage, at most @max bytes.

@@ -8,8 +8,6 @@
 #include <unistd.h>
 #include <netinet/tcp.h>
 
-/* A guest with a smaller MSS gets frames of this much all the same. */
-#define MSS_MIN 64
 /* Windows in steps of 256 bytes, up to 16 MiB. */
 #define RCV_SCALE 8
 #define RTO_INITIAL_MS 1000
@@ -36,7 +34,7 @@ void tcp_learn_peer(TcpFlow *f, const TcpHeader *tcp)
         mss = f->flow.guest.addr.family == AF_INET ? TCP_MSS_DEFAULT_V4
                                                    : TCP_MSS_DEFAULT_V6;
     }
-    f->mss = MIN(MAX(mss, MSS_MIN), tcp_our_mss(f));
+    f->mss = MIN(MAX(mss, TCP_MSS_MIN), tcp_our_mss(f));
     f->snd_scale = tcp->has_wscale ? tcp->wscale : 0;
     f->rcv_scale = tcp->has_wscale ? RCV_SCALE : 0;
     f->sack = tcp->sack_permitted;
@@ -52,8 +50,8 @@ static void tcp_resume(Nat *nat, void *owner, int64_t now_ms)
     tcp_out(owner, now_ms);
 }
 
-static TcpFlow *tcp_new(Nat *nat, int fd, const IpEndpoint *guest,
-                        const IpEndpoint *outside, int64_t now_ms)
+TcpFlow *tcp_new(Nat *nat, int fd, const IpEndpoint *guest,
+                 const IpEndpoint *outside, int64_t now_ms)
 {
     TcpFlow *f = g_new0(TcpFlow, 1);
 
@@ -70,7 +68,7 @@ static TcpFlow *tcp_new(Nat *nat, int fd, const IpEndpoint *guest,
     f->sock_una = f->iss + 1;
     f->recover = f->iss;
     f->cwnd = G_MAXUINT32;
-    f->mss = MSS_MIN;
+    f->mss = TCP_MSS_MIN;
     f->rto_ms = RTO_INITIAL_MS;
     f->timer_ms = f->ack_ms = f->retry_ms = FLOW_NEVER;
     f->seg_max = TCP_MSS_DEFAULT_V4;
@@ -79,8 +77,7 @@ static TcpFlow *tcp_new(Nat *nat, int fd, const IpEndpoint *guest,
     return f;
 }
 
-/* Options and a watch for a socket that is, or will be, connected. */
-static bool tcp_adopt_fd(TcpFlow *f)
+bool tcp_adopt_fd(TcpFlow *f)
 {
     static const int one = 1, zero = 0;
     g_autoptr(GError) error = NULL;

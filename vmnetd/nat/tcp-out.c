@@ -16,7 +16,6 @@
 #include "nat/tcp-int.h"
 #include "proto/checksum.h"
 
-#define RTO_MAX_MS 60000
 #define RETRIES_MAX 12
 #define SYN_RETRIES_MAX 5
 /* What one flow sends before others have their turn. */
@@ -118,7 +117,7 @@ void tcp_timer_start(TcpFlow *f, int64_t now_ms)
     if (wait_ms == 0) {
         wait_ms = (int64_t)f->rto_ms << MIN(f->n_retries, 16);
     }
-    f->timer_ms = now_ms + MIN(wait_ms, RTO_MAX_MS);
+    f->timer_ms = now_ms + MIN(wait_ms, TCP_RTO_MAX_MS);
 }
 
 /* snd_nxt has moved on to @nxt: clocks and marks follow. */
@@ -303,7 +302,7 @@ bool tcp_retransmit(TcpFlow *f, int64_t now_ms)
     }
     if (++f->n_retries > RETRIES_MAX) {
         /* A guest that answers our probes may keep its window shut. */
-        if (now_ms - f->flow.last_ms > 2 * RTO_MAX_MS) {
+        if (now_ms - f->flow.last_ms > 2 * TCP_RTO_MAX_MS) {
             return false;
         }
         f->n_retries = RETRIES_MAX;

@@ -22,6 +22,7 @@
  */
 #include "nat/tcp-int.h"
 #include <errno.h>
+#include <string.h>
 
 #define RING_BYTES LIMIT_NAT_RING_BYTES
 
@@ -112,6 +113,19 @@ static bool tcp_ring_make(TcpFlow *f)
         flow_charge(&f->flow, -(ssize_t)RING_BYTES);
     }
     return f->ring != NULL;
+}
+
+bool tcp_ring_put(TcpFlow *f, const uint8_t *bytes, uint32_t len)
+{
+    struct iovec iov[2];
+
+    if (len > RING_BYTES || !tcp_ring_make(f)) {
+        return false;
+    }
+    ring_tail(f->ring, iov);        /* empty: all of it in one piece */
+    memcpy(iov[0].iov_base, bytes, len);
+    ring_push(f->ring, len);
+    return true;
 }
 
 /* Read the socket until it or the ring has no more. */

@@ -59,6 +59,11 @@ const char *tcp_state_str(TcpState state)
     return states[state].name;
 }
 
+FlowClass tcp_state_class(TcpState state)
+{
+    return states[state].class;
+}
+
 void tcp_set_state(TcpFlow *f, TcpState state)
 {
     if (f->nat->ops.trace) {
@@ -124,7 +129,9 @@ static void tcp_close_fd(TcpFlow *f, bool reset)
     if (f->fd < 0) {
         return;
     }
-    if (reset) {
+    if (f->nat->is_saved) {
+        /* The socket is somebody else's: it is left as it is. */
+    } else if (reset) {
         setsockopt(f->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
     } else {
         /* Data left unread makes close() reset what is still to be sent. */

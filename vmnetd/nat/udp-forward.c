@@ -37,6 +37,11 @@ static NatUdpForward *forward_of_socket(UdpSocket *sock)
     return (NatUdpForward *)((char *)sock - offsetof(NatUdpForward, sock));
 }
 
+static bool endpoint_is(const IpEndpoint *a, const IpEndpoint *b)
+{
+    return a->port == b->port && ip_addr_equal(&a->addr, &b->addr);
+}
+
 static void peer_free(UdpPeerFlow *f)
 {
     flow_table_remove(&f->flow);
@@ -277,4 +282,89 @@ void nat_udp_forward_free(NatUdpForward *forward)
     g_queue_unlink(&forward->sock.nat->forwards, &forward->link);
     udp_socket_clear(&forward->sock);
     g_free(forward);
+}
+
+/* ---- handed over ---- */
+
+void nat_udp_forward_save(const NatUdpForward *forward, Handover *out,
+                          int64_t now_ms)
+{
+    unsigned begin = handover_begin(out, HANDOVER_NAT_FORWARD), item;
+    Flow *flow = NULL;
+
+    handover_fd(out, forward->sock.fd);
+    handover_endpoint(out, &forward->sock.guest);
+    handover_u32(out, forward->port_id);
+    while ((flow = flow_table_next(forward->sock.nat->flows, flow))) {
+        const UdpPeerFlow *f = (const UdpPeerFlow *)flow;
+
+        if (flow_kind(flow) == FLOW_UDP_PEER && f->forward == forward) {
+            item = handover_begin(out, HANDOVER_NAT_UDP_PEER);
+            nat_save_flow(flow, out, now_ms);
+            handover_endpoint(out, &f->peer);
+            handover_addr(out, &f->local);
+            handover_end(out, item);
+        }
+    }
+    handover_end(out, begin);
+}
+
+static void peer_load(NatUdpForward *forward, Cursor *c, int64_t now_ms)
+{
+    Nat *nat = forward->sock.nat;
+    SavedFlow saved;
+    IpEndpoint peer;
+    IpAddr local;
+    UdpPeerFlow *f;
+    FlowKey key;
+
+    if (!nat_load_flow(c, &saved, now_ms)) {
+        return;
+    }
+    handover_read_endpoint(c, &peer);
+    handover_read_addr(c, &local);
+    flow_key_init(&key, FLOW_UDP_PEER, &saved.guest, &saved.outside);
+    saved.port_id = forward->port_id;
+    if (c->error || !endpoint_is(&saved.guest, &forward->sock.guest) ||
+        saved.outside.addr.family != saved.guest.addr.family ||
+        peer.addr.family == AF_UNSPEC || !nat_may_load(nat, &key, &saved)) {
+        return;
+    }
+    f = peer_new(forward, &key, &saved.outside, now_ms);
+    f->forward = forward;
+    f->peer = peer;
+    f->local = local;
+    peer_used(f, saved.last_ms);
+}
+
+NatUdpForward *nat_udp_forward_load(Nat *nat, Cursor *c, HandoverFds *fds,
+                                    int64_t now_ms)
+{
+    int fd = handover_take_fd(fds, c);
+    NatUdpForward *forward;
+    IpEndpoint guest;
+    uint32_t port_id;
+    uint16_t tag;
+    Cursor body;
+
+    handover_read_endpoint(c, &guest);
+    port_id = cursor_u32(c);
+    if (c->error || (!nat_fd_is(fd, SOCK_DGRAM, AF_INET) &&
+                     !nat_fd_is(fd, SOCK_DGRAM, AF_INET6))) {
+        if (fd >= 0) {
+            close(fd);
+        }
+        return NULL;
+    }
+    forward = nat_udp_forward(nat, fd, &guest, now_ms);
+    if (!forward) {
+        return NULL;
+    }
+    forward->port_id = port_id;
+    while (handover_next(c, &tag, &body)) {
+        if (tag == HANDOVER_NAT_UDP_PEER) {
+            peer_load(forward, &body, now_ms);
+        }
+    }
+    return forward;
 }

@@ -166,6 +166,23 @@ void udp_timer(Nat *nat, Flow *flow, int64_t now_ms)
     udp_free((UdpFlow *)flow);
 }
 
+static UdpFlow *udp_new(Nat *nat, int fd, const IpEndpoint *guest,
+                        const MacAddr *mac, uint32_t port_id, int64_t now_ms)
+{
+    UdpFlow *f = g_new0(UdpFlow, 1);
+
+    f->flow.guest = f->sock.guest = *guest;
+    f->flow.mac = f->sock.mac = *mac;
+    f->dns_only = true;
+    flow_key_init(&f->flow.key, FLOW_UDP, guest, NULL);
+    flow_table_add(nat->flows, &f->flow, port_id, now_ms);
+    if (!udp_socket_init(&f->sock, nat, &udp_flow_ops, fd)) {
+        udp_free(f);
+        return NULL;
+    }
+    return f;
+}
+
 static UdpFlow *udp_open(Nat *nat, const Frame *frame, const IpPacket *ip,
                          const IpEndpoint *guest, const NatRoute *route,
                          int64_t now_ms)
@@ -183,18 +200,76 @@ static UdpFlow *udp_open(Nat *nat, const Frame *frame, const IpPacket *ip,
         close(fd);
         return NULL;
     }
-    f = g_new0(UdpFlow, 1);
-    f->flow.guest = f->sock.guest = *guest;
-    f->flow.mac = f->sock.mac = ip->eth_src;
-    f->dns_only = true;
-    flow_key_init(&f->flow.key, FLOW_UDP, guest, NULL);
-    flow_table_add(nat->flows, &f->flow, frame->src_port, now_ms);
-    if (!udp_socket_init(&f->sock, nat, &udp_flow_ops, fd)) {
-        udp_free(f);
-        return NULL;
-    }
-    nat->stats.flows_made++;
+    f = udp_new(nat, fd, guest, &ip->eth_src, frame->src_port, now_ms);
+    nat->stats.flows_made += f != NULL;
     return f;
+}
+
+/* ---- handed over ---- */
+
+void udp_save(const Flow *flow, Handover *out, int64_t now_ms)
+{
+    const UdpFlow *f = (const UdpFlow *)flow;
+    unsigned i, item;
+
+    handover_fd(out, f->sock.fd);
+    for (i = 0; i < f->n_peers; i++) {
+        const UdpPeer *peer = &f->peers[i];
+
+        item = handover_begin(out, HANDOVER_NAT_UDP_PEER);
+        handover_endpoint(out, &peer->seen);
+        handover_endpoint(out, &peer->route.target);
+        handover_addr(out, &peer->route.source);
+        handover_age(out, peer->last_ms, now_ms);
+        handover_end(out, item);
+    }
+}
+
+static void udp_load_peers(UdpFlow *f, Cursor *c, int64_t now_ms)
+{
+    sa_family_t family = f->flow.guest.addr.family;
+    uint16_t tag;
+    Cursor body;
+
+    while (handover_next(c, &tag, &body)) {
+        IpEndpoint seen;
+        NatRoute route = { 0 };
+        int64_t last_ms;
+
+        handover_read_endpoint(&body, &seen);
+        handover_read_endpoint(&body, &route.target);
+        handover_read_addr(&body, &route.source);
+        last_ms = handover_read_age(&body, now_ms);
+        if (tag == HANDOVER_NAT_UDP_PEER && !body.error &&
+            seen.addr.family == family &&
+            route.target.addr.family == family && !udp_peer_by_seen(f, &seen)) {
+            udp_peer_add(f, &seen, &route)->last_ms = last_ms;
+        }
+    }
+}
+
+bool udp_load(Nat *nat, Cursor *c, HandoverFds *fds, const SavedFlow *saved,
+              int64_t now_ms)
+{
+    int fd = handover_take_fd(fds, c);
+    FlowKey key;
+    UdpFlow *f;
+
+    flow_key_init(&key, FLOW_UDP, &saved->guest, NULL);
+    if (!nat_fd_is(fd, SOCK_DGRAM, saved->guest.addr.family) ||
+        !nat_may_load(nat, &key, saved)) {
+        if (fd >= 0) {
+            close(fd);
+        }
+        return false;
+    }
+    f = udp_new(nat, fd, &saved->guest, &saved->mac, saved->port_id, now_ms);
+    if (!f) {
+        return false;
+    }
+    udp_load_peers(f, c, now_ms);
+    udp_used(f, saved->last_ms);
+    return true;
 }
 
 NatVerdict udp_input(Nat *nat, const Frame *frame, const IpPacket *ip,

@@ -91,6 +91,13 @@ static inline uint32_t cursor_u32(Cursor *c)
     return b ? (uint32_t)b[0] << 24 | b[1] << 16 | b[2] << 8 | b[3] : 0;
 }
 
+static inline uint64_t cursor_u64(Cursor *c)
+{
+    uint64_t high = cursor_u32(c);
+
+    return high << 32 | cursor_u32(c);
+}
+
 /** Writer: [@start, @p) is written, up to @end may be. */
 typedef struct Writer {
     uint8_t *start, *p, *end;
