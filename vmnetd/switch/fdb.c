@@ -235,3 +235,17 @@ FdbPort *fdb_lookup(Fdb *fdb, const MacAddr *mac, int64_t now_ms)
     }
     return (*link)->port;
 }
+
+void fdb_save(const FdbPort *port, Handover *out, int64_t now_ms)
+{
+    const FdbEntry *entry;
+    unsigned item;
+
+    for (entry = port->oldest; entry; entry = entry->newer) {
+        item = handover_begin(out, HANDOVER_SWITCH_ENTRY);
+        handover_mac(out, &entry->mac);
+        handover_u32(out, port->id);
+        handover_age(out, entry->seen_ms, now_ms);
+        handover_end(out, item);
+    }
+}

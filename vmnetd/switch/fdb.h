@@ -17,6 +17,7 @@
 
 #include <glib.h>
 #include "proto/addr.h"
+#include "proto/handover.h"
 
 typedef struct Fdb Fdb;
 typedef struct FdbEntry FdbEntry;
@@ -69,6 +70,9 @@ FdbLearn fdb_learn(Fdb *fdb, const MacAddr *mac, FdbPort *port,
 FdbPort *fdb_lookup(Fdb *fdb, const MacAddr *mac, int64_t now_ms);
 
 unsigned fdb_n_entries(const Fdb *fdb);
+
+/** fdb_save: @port's entries, the oldest first; items of @out. */
+void fdb_save(const FdbPort *port, Handover *out, int64_t now_ms);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Fdb, fdb_free)
 

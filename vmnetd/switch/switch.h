@@ -35,6 +35,7 @@
 #include <glib.h>
 #include "proto/addr.h"
 #include "proto/frame.h"
+#include "proto/handover.h"
 
 typedef struct Switch Switch;
 typedef struct SwitchPort SwitchPort;
@@ -205,6 +206,20 @@ size_t switch_port_room(SwitchPort *port);
 void switch_port_wait(SwitchPort *dst, SwitchPort *src);
 /** switch_port_has_room: a port tells that it was full and is no longer. */
 void switch_port_has_room(SwitchPort *port, int64_t now_ms);
+/**
+ * switch_port_set_id: give @port, which was just added, the id that it had
+ * before a hand-over.  False: 0, or another port has it.
+ */
+bool switch_port_set_id(SwitchPort *port, uint32_t id);
+/** switch_save: append what was learnt, and which ids were given. */
+void switch_save(const Switch *sw, Handover *out, int64_t now_ms);
+/**
+ * switch_load: @c: the body of a HANDOVER_SWITCH, once ports are there again and
+ * have their ids; what was learnt on others is left out.
+ *
+ * Returns: false: of another version, or damaged: what could be read counts
+ */
+bool switch_load(Switch *sw, Cursor *c, int64_t now_ms);
 /**
  * switch_park_expire: @src has waited long enough for the port that
  * switch_input() stopped at.  Offered again, its frames are sent as far as
