@@ -111,7 +111,7 @@ def test_vmm_ends_with_its_daemon(daemon):
 def test_vmm_says_what_is_wrong(daemon):
     with Vmm(daemon, 'vmnet-shared,id=net0,mtu=1') as vmm:
         assert vmm.line == \
-            "netdev 'net0': mtu 1 is not in 68 to 65520\n"
+            "netdev 'net0': mtu 1 is not in 576 to 65520\n"
         assert vmm.process.wait(10) == 0
 
 

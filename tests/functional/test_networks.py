@@ -153,7 +153,7 @@ def test_forwards_come_with_it(daemon, client):
      "network 'lab': 8.8.8.8 cannot be kept for %s: it is no address of a "
      "guest, or kept for another" % MAC),
     ({'mode': 'host', 'mtu': 1},
-     'network-add: mtu 1 is not in 68 to 65520'),
+     'network-add: mtu 1 is not in 576 to 65520'),
 ])
 def test_mistakes_make_nothing(client, arguments, text):
     fails(client, text, **arguments)

@@ -440,7 +440,7 @@ static void test_refused(void)
         const char *options, *error;
     } table[] = {
         { "{\"type\": \"vmnet-shared\", \"id\": \"n\", \"mtu\": 1}",
-          "netdev 'n': mtu 1 is not in 68 to 65520" },
+          "netdev 'n': mtu 1 is not in 576 to 65520" },
         { "{\"type\": \"vmnet-shared\", \"id\": \"n\","
           " \"start-address\": \"192.168.9.1\"}",
           "'start-address', 'end-address', 'subnet-mask' should be provided "

@@ -11,7 +11,8 @@
 #include "limits.h"
 #include "vmnet/error.h"
 
-#define MTU_MIN 68
+/* RFC 791 3.1: what every host takes; a DHCP message fits (RFC 2131 2). */
+#define MTU_MIN 576
 #define MTU_MAX 65520
 #define LEASE_S_MIN 20
 #define LEASE_S_MAX 604800
