@@ -39,6 +39,7 @@ struct UdpSocket {
     IpEndpoint guest;
     MacAddr mac;
     int pmtu;               /* value of IP_MTU_DISCOVER; -1: not set yet */
+    uint32_t link_mtu;      /* see udp_try_send() */
     bool unwatched;         /* waits for its receiver */
     bool is_failing;        /* could not receive: watched edge-triggered */
     GQueue kept;            /* received, and no room yet for all fragments */

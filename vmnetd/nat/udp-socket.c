@@ -55,6 +55,12 @@ static void udp_error(UdpSocket *sock, const struct sock_extended_err *ee,
     IcmpCode code = udp_error_code(ee, sock->guest.addr.family, &rest);
     size_t n;
 
+    /* One's own link is too small: who has sent tells (udp_socket_send), as
+     * an unconnected socket's error does not say where to. */
+    if (ee->ee_origin == SO_EE_ORIGIN_LOCAL && ee->ee_errno == EMSGSIZE) {
+        sock->link_mtu = ee->ee_info;
+        return;
+    }
     if (!sock->ops->sent(sock, target, &outside)) {
         return;
     }
@@ -161,6 +167,27 @@ static void put_source(struct msghdr *msg, UdpControl *control,
     }
 }
 
+/* The guest's own packet, as far as an ICMP error needs it. Returns: bytes */
+static size_t quote_frame(const Frame *frame, const IpPacket *ip,
+                          uint8_t quote[ICMP6_ERROR_PACKET_MAX])
+{
+    return frame_peek(frame, ip->l3_off, quote,
+                      MIN(ICMP6_ERROR_PACKET_MAX, frame->len - ip->l3_off));
+}
+
+static void udp_too_big(UdpSocket *sock, const Frame *frame,
+                        const IpPacket *ip, int64_t now_ms)
+{
+    uint8_t quote[ICMP6_ERROR_PACKET_MAX];
+    size_t n = quote_frame(frame, ip, quote);
+    IcmpCode code = ip->src.family == AF_INET
+                    ? (IcmpCode){ ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED }
+                    : (IcmpCode){ ICMP6_PACKET_TOO_BIG, 0 };
+
+    nat_out_icmp_error(sock->nat, &ip->eth_src, &ip->src, code,
+                       sock->link_mtu, NULL, quote, n, now_ms);
+}
+
 /* An error that no error queue tells: the kernel refused right here. */
 static void udp_refused(UdpSocket *sock, const Frame *frame,
                         const IpPacket *ip, int errnum, int64_t now_ms)
@@ -178,6 +205,24 @@ static void udp_refused(UdpSocket *sock, const Frame *frame,
     }
 }
 
+/*
+ * Returns: 0 or errno. The error queue has been read then; sock->link_mtu is not
+ * 0 if this very datagram was too big for the link that it would take.
+ */
+static int udp_try_send(UdpSocket *sock, const struct msghdr *msg,
+                        int64_t now_ms)
+{
+    int error;
+
+    sock->link_mtu = 0;
+    if (sendmsg(sock->fd, msg, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) {
+        return 0;
+    }
+    error = errno;
+    udp_read_errors(sock, now_ms);
+    return error;
+}
+
 void udp_socket_send(UdpSocket *sock, const Frame *frame, const IpPacket *ip,
                      const UdpDatagram *udp, const IpEndpoint *target,
                      const IpAddr *source, int64_t now_ms)
@@ -188,7 +233,7 @@ void udp_socket_send(UdpSocket *sock, const Frame *frame, const IpPacket *ip,
     struct msghdr msg = { .msg_name = &ss, .msg_iov = iov };
     size_t left = udp->payload_len;
     unsigned i, n;
-    ssize_t sent;
+    int first, error;
 
     n = left ? frame_slice(frame, udp->payload_off, iov, G_N_ELEMENTS(iov)) : 0;
     for (i = 0; i < n && left; i++) {
@@ -202,19 +247,16 @@ void udp_socket_send(UdpSocket *sock, const Frame *frame, const IpPacket *ip,
     msg.msg_namelen = ip_endpoint_to_sockaddr(target, &ss);
     put_source(&msg, &control, source);
     udp_set_pmtu(sock, ip);
-    sent = sendmsg(sock->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (sent < 0) {
-        int first = errno;
-
-        /* It may be the error of a datagram before: then once again. */
-        udp_read_errors(sock, now_ms);
-        if (first == EMSGSIZE || first == EAGAIN) {
-            return;
-        }
-        sent = sendmsg(sock->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (sent < 0 && errno == first) {
-            udp_refused(sock, frame, ip, first, now_ms);
-        }
+    first = udp_try_send(sock, &msg, now_ms);
+    if (first == 0 || first == EAGAIN) {
+        return;
+    }
+    /* It may be the error of a datagram before: then once again. */
+    error = sock->link_mtu ? first : udp_try_send(sock, &msg, now_ms);
+    if (sock->link_mtu) {
+        udp_too_big(sock, frame, ip, now_ms);
+    } else if (error == first && first != EMSGSIZE) {
+        udp_refused(sock, frame, ip, first, now_ms);
     }
 }
 

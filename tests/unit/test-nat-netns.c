@@ -1,0 +1,230 @@
+/*
+ * What depends on the host's network: packets that are too big for a link, and
+ * echo by ping sockets
+ *
+ *   Guest --> Nat --> lo of a network namespace: MTU 1300, pings allowed
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <net/if.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include "nat-guest.h"
+
+#define LINK_MTU 1300
+
+static const char *no_namespace;
+
+static bool write_text(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return ok;
+}
+
+/* Our groups are those that may ping. Returns: (nullable): what did not work */
+static const char *make_namespace(void)
+{
+    struct ifreq request = { .ifr_name = "lo" };
+    int fd;
+    bool ok;
+
+    if (unshare(CLONE_NEWNET) < 0) {
+        return "needs root for network namespaces";
+    }
+    fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    g_assert_cmpint(fd, >=, 0);
+    request.ifr_flags = IFF_UP;
+    ok = ioctl(fd, SIOCSIFFLAGS, &request) == 0;
+    request.ifr_mtu = LINK_MTU;
+    ok = ok && ioctl(fd, SIOCSIFMTU, &request) == 0;
+    close(fd);
+    return ok && write_text("/proc/sys/net/ipv4/ping_group_range",
+                            "0 2147483647") ? NULL : "needs a /proc/sys";
+}
+
+/* A datagram of @len bytes; over IPv4 the host may fragment it or not. */
+static void send_udp(Guest *g, uint16_t dport, size_t len, bool dont_fragment)
+{
+    static uint8_t payload[4096], buf[UDP_HEADROOM + sizeof(payload)];
+    IpHeaders headers = guest_headers(g);
+    size_t n;
+
+    headers.dont_fragment = dont_fragment;
+    n = udp_build(buf, sizeof(buf), &headers, 5000, dport, payload, len);
+    g_assert_cmpuint(n, >, 0);
+    g_assert_cmpint(guest_input(g, buf, n), ==, NAT_OK);
+    guest_flush(g);
+}
+
+static GuestFrame *get_icmp(Guest *g, IcmpMessage *ret_icmp)
+{
+    GuestFrame *f = guest_get(g);
+
+    g_assert_true(g->family == AF_INET
+                  ? icmp_parse(&f->frame, &f->ip, ret_icmp)
+                  : icmp6_parse(&f->frame, &f->ip, ret_icmp));
+    return f;
+}
+
+/* The guest learns the MTU of the link that its datagram does not fit. */
+static void test_too_big(Guest *g)
+{
+    uint16_t port;
+    int fd = outside_socket(g, SOCK_DGRAM, &port);
+    bool v4 = g->family == AF_INET;
+    char buf[2000];
+    unsigned i;
+
+    for (i = 0; i < 2; i++) {       /* known to the socket by the second one */
+        g_autoptr(GuestFrame) f = NULL;
+        IcmpMessage icmp;
+        IcmpQuote quote;
+
+        send_udp(g, port, 1400, true);
+        f = get_icmp(g, &icmp);
+        g_assert_cmpuint(icmp.type, ==, v4 ? ICMP_DEST_UNREACH
+                                           : ICMP6_PACKET_TOO_BIG);
+        g_assert_cmpuint(icmp.code, ==, v4 ? ICMP_FRAG_NEEDED : 0);
+        g_assert_cmpuint(icmp.rest, ==, LINK_MTU);
+        g_assert_true(icmp_quote_parse(&f->frame, &f->ip, &icmp, &quote));
+        g_assert_true(ip_addr_equal(&quote.src, &g->addr));
+        g_assert_true(ip_addr_equal(&quote.dst, &g->outside));
+        g_assert_cmpuint(quote.sport, ==, 5000);
+        g_assert_cmpuint(quote.dport, ==, port);
+        guest_expect_nothing(g);
+    }
+    send_udp(g, port, 1200, true);
+    g_assert_cmpint(recv(fd, buf, sizeof(buf), 0), ==, 1200);
+    guest_expect_nothing(g);
+    if (v4) {
+        send_udp(g, port, 1400, false);
+        g_assert_cmpint(recv(fd, buf, sizeof(buf), 0), ==, 1400);
+        guest_expect_nothing(g);
+    }
+    close(fd);
+}
+
+static void send_echo(Guest *g, uint32_t rest, size_t len)
+{
+    static uint8_t payload[2048], buf[IP_HEADROOM + 8 + sizeof(payload)];
+    IpHeaders headers = guest_headers(g);
+    size_t n;
+
+    memset(payload, 'e', sizeof(payload));
+    n = g->family == AF_INET
+        ? icmp_build(buf, sizeof(buf), &headers, ICMP_ECHO, 0, rest, payload,
+                     len)
+        : icmp6_build(buf, sizeof(buf), &headers, ICMP6_ECHO_REQUEST, 0, rest,
+                      payload, len);
+    g_assert_cmpint(guest_input(g, buf, n), ==, NAT_OK);
+    guest_flush(g);
+}
+
+/* The guest's own identifier comes back, not the kernel's. */
+static void test_echo(Guest *g)
+{
+    uint8_t type = g->family == AF_INET ? ICMP_ECHOREPLY : ICMP6_ECHO_REPLY;
+    NatStats stats;
+    unsigned i;
+
+    for (i = 0; i < 3; i++) {
+        g_autoptr(GuestFrame) f = NULL;
+        IcmpMessage icmp;
+
+        send_echo(g, 0xabcd0000 + i, 4 + i);
+        f = get_icmp(g, &icmp);
+        g_assert_cmpuint(icmp.type, ==, type);
+        g_assert_cmphex(icmp.rest, ==, 0xabcd0000 + i);
+        g_assert_true(ip_addr_equal(&f->ip.src, &g->outside));
+        g_assert_cmpmem(f->data + icmp.payload_off, icmp.payload_len,
+                        "eeeeeeee", 4 + i);
+    }
+    nat_stats(g->nat, &stats);
+    g_assert_cmpuint(stats.icmp_flows, ==, 1);
+    guest_advance(g, 61 * 1000);
+    nat_stats(g->nat, &stats);
+    g_assert_cmpuint(stats.icmp_flows, ==, 0);
+}
+
+/* An answer in fragments leaves whole or not at all. */
+static void test_big_echo(Guest *g)
+{
+    unsigned n = frag_count(g->family, 8 + 1470, 1400), i;
+
+    g->room = 1450;
+    send_echo(g, 1, 1470);
+    guest_iterate(g);
+    guest_expect_nothing(g);
+    g->room = 4000;
+    nat_resume(g->nat, g->now_ms);
+    g_assert_cmpuint(g->got.length, ==, n);
+    for (i = 0; i < n; i++) {
+        g_autoptr(GuestFrame) f = g_queue_pop_head(&g->got);
+
+        g_assert_true(f->ip.is_fragment);
+    }
+}
+
+/* A route that says no: the ping socket's error becomes the guest's. */
+static void test_echo_refused(Guest *g)
+{
+    NatStats stats;
+
+    g_assert_true(ip_addr_parse(g->family == AF_INET ? "203.0.113.1"
+                                                     : "2001:db8:1::1",
+                                &g->loopback));
+    send_echo(g, 1, 4);
+    guest_expect_nothing(g);
+    nat_stats(g->nat, &stats);
+    g_assert_cmpuint(stats.icmp_flows, ==, 0);
+    g_assert_cmpuint(stats.flows_refused, ==, 1);
+}
+
+typedef struct NetnsTest {
+    const char *name;
+    GuestPath path;
+    void (*func)(Guest *g);
+} NetnsTest;
+
+static const NetnsTest tests[] = {
+    { "/nat-netns/v4/too-big", { .family = AF_INET }, test_too_big },
+    { "/nat-netns/v6/too-big", { .family = AF_INET6 }, test_too_big },
+    { "/nat-netns/v4/echo", { .family = AF_INET }, test_echo },
+    { "/nat-netns/v6/echo", { .family = AF_INET6 }, test_echo },
+    { "/nat-netns/v4/big-echo", { .family = AF_INET, .mtu_bytes = 1400 },
+      test_big_echo },
+    { "/nat-netns/v6/big-echo", { .family = AF_INET6, .mtu_bytes = 1400 },
+      test_big_echo },
+    { "/nat-netns/v4/echo-refused", { .family = AF_INET }, test_echo_refused },
+    { "/nat-netns/v6/echo-refused", { .family = AF_INET6 }, test_echo_refused },
+};
+
+static void run(gconstpointer data)
+{
+    const NetnsTest *test = data;
+    g_autoptr(Guest) g = NULL;
+
+    if (no_namespace) {
+        g_test_skip(no_namespace);
+        return;
+    }
+    g = guest_new(&test->path);
+    test->func(g);
+}
+
+int main(int argc, char **argv)
+{
+    unsigned i;
+
+    g_test_init(&argc, &argv, NULL);
+    no_namespace = make_namespace();
+    for (i = 0; i < G_N_ELEMENTS(tests); i++) {
+        g_test_add_data_func(tests[i].name, &tests[i], run);
+    }
+    return g_test_run();
+}
