@@ -435,6 +435,7 @@ gboolean vmnet_interface_stop_async(VmnetInterface *interface, int timeout_ms,
     }
     args = json_dict();
     json_dict_set_string(args, "id", interface->id);
+    client_call_forget(interface->client, interface);
     set_state(interface, VMNET_INTERFACE_GONE);
     interface->func = func;
     interface->user_data = user_data;
@@ -459,6 +460,7 @@ gboolean vmnet_interface_set_offloads_async(VmnetInterface *interface,
     args = json_dict();
     json_dict_set_string(args, "id", interface->id);
     json_dict_set(args, "offloads", offload_list(offloads));
+    client_call_forget(interface->client, interface);
     interface->func = func;
     interface->user_data = user_data;
     return client_call(interface->client, "export-set-offloads", args, -1,

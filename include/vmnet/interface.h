@@ -288,7 +288,8 @@ guint64 vmnet_interface_get_n_dropped(const VmnetInterface *interface);
  * vmnet_interface_set_offloads_async: from now on packets that are read may
  * leave @offloads to the reader.  Packets that are under way may still be as
  * before.
- * @func: (nullable)
+ * @func: (nullable): called when the daemon has answered, unless something
+ *     else is asked of the interface, or it is freed, before
  *
  * Returns: false with @error without %VMNET_INTERFACE_VIRTIO_HEADER, or if the
  * interface is not running.

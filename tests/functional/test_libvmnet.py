@@ -215,10 +215,9 @@ def test_headers_that_lie_are_dropped(daemon):
         sender.write(b'\xff' * 12 + tso_frame(100)[12:])
         with daemon.qmp() as other:
             end = time.monotonic() + 5
-            while not other.call('query-netdevs')[0]['drops']:
+            while {'reason': 'bad-offload', 'frames': 1} not in \
+                    other.call('query-netdevs')[0]['drops']:
                 assert time.monotonic() < end
-            assert other.call('query-netdevs')[0]['drops'] == \
-                [{'reason': 'bad-offload', 'frames': 1}]
         with pytest.raises(libvmnet.Failure, match='Ethernet frame'):
             sender.write(bytes(12 + 13))
         with pytest.raises(libvmnet.Failure, match='too big'):

@@ -181,3 +181,16 @@ def test_disabled_nat_prohibits(daemon, client):
         answer = guest.receive(lambda f: ICMP in f)
         assert (answer[ICMP].type, answer[ICMP].code) == (3, 13)
         assert not guest.receive(lambda f: ICMPv6ND_RA in f, timeout=0.5)
+
+
+def test_mistake_leaves_a_running_network_as_it_was(client):
+    good = {'mac': MAC, 'address': '192.168.108.200'}
+    client.call('network-add', name='host', reservations=[good])
+    fails(client, "network 'host': 192.168.108.201 cannot be kept for %s: it "
+          "is no address of a guest, or kept for another" % MAC, name='host',
+          hostfwd=['tcp:127.0.0.1:0-192.168.108.200:22'], reservations=[
+              good, {'mac': '52:54:00:00:00:72', 'address': '192.168.108.9'},
+              {'mac': MAC, 'address': '192.168.108.201'}])
+    assert [lease['address'] for lease in client.call('query-leases')] == \
+        ['192.168.108.200']
+    assert not client.call('query-forwards')

@@ -86,6 +86,37 @@ static void test_client_id_moves_once_on_the_same_port(void)
                                   .id = "me" }), ==, addr);
 }
 
+static bool reserve(Harness *h, const MacAddr *mac, const IpAddr *addr)
+{
+    bool is_new;
+
+    return gateway_reserve(h->gw, mac, addr, &is_new);
+}
+
+static void test_one_reservation_for_one_mac(void)
+{
+    g_autoptr(Harness) h = harness_new_small();
+    MacAddr mac = harness_mac(9), other = harness_mac(10);
+    IpAddr first = ip_addr_v4(NET(2)), second = ip_addr_v4(NET(3));
+    bool is_new;
+
+    g_assert_true(gateway_reserve(h->gw, &mac, &first, &is_new));
+    g_assert_true(is_new);
+    g_assert_true(gateway_reserve(h->gw, &mac, &first, &is_new));
+    g_assert_false(is_new);
+    g_assert_false(reserve(h, &mac, &second));
+    g_assert_false(reserve(h, &other, &first));
+    gateway_unreserve(h->gw, &first);
+    gateway_unreserve(h->gw, &first);
+    g_assert_cmpint(state_of(h, NET(2)), ==, LEASE__MAX);
+    g_assert_true(reserve(h, &mac, &second));
+    g_assert_true(reserve(h, &other, &first));
+    /* One in use stays its guest's until it ends. */
+    g_assert_cmphex(harness_lease(h, (HarnessDhcp) { .guest = 9 }), ==, NET(3));
+    gateway_unreserve(h->gw, &second);
+    g_assert_cmpint(state_of(h, NET(3)), ==, LEASE_BOUND);
+}
+
 static void test_reserved_address_is_for_its_mac_only(void)
 {
     g_autoptr(Harness) h = harness_new_small();
@@ -93,9 +124,9 @@ static void test_reserved_address_is_for_its_mac_only(void)
     IpAddr reserved = ip_addr_v4(NET(2)), outside = ip_addr_v4(ELSEWHERE);
     IpAddr blocked = ip_addr_v4(NET(3)), beyond = ip_addr_v4(NET(200));
 
-    g_assert_true(gateway_reserve(h->gw, &mac, &reserved));
-    g_assert_true(gateway_reserve(h->gw, &nobody, &blocked));
-    g_assert_false(gateway_reserve(h->gw, &mac, &outside));
+    g_assert_true(reserve(h, &mac, &reserved));
+    g_assert_true(reserve(h, &nobody, &blocked));
+    g_assert_false(reserve(h, &mac, &outside));
     g_assert_cmphex(harness_lease(h, (HarnessDhcp) { .guest = 1 }), ==, 0);
     g_assert_cmphex(harness_lease(h, (HarnessDhcp) { .guest = 9 }), ==, NET(2));
     harness_run(h, 4000 * 1000);
@@ -105,7 +136,7 @@ static void test_reserved_address_is_for_its_mac_only(void)
     g_assert_cmphex(harness_lease(h, (HarnessDhcp) { .guest = 9 }), ==, NET(2));
     /* Outside of the pool is fine for a reservation. */
     mac = harness_mac(10);
-    g_assert_true(gateway_reserve(h->gw, &mac, &beyond));
+    g_assert_true(reserve(h, &mac, &beyond));
     g_assert_cmphex(harness_lease(h, (HarnessDhcp) { .guest = 10 }), ==,
                     NET(200));
 }
@@ -118,7 +149,7 @@ static void test_reservation_made_late_moves_its_guest(void)
     MacAddr mac = harness_mac(9);
     Dhcp4Message reply;
 
-    g_assert_true(gateway_reserve(h->gw, &mac, &reserved));
+    g_assert_true(reserve(h, &mac, &reserved));
     g_assert_true(harness_dhcp(h, (HarnessDhcp) { .guest = 9,
                                .type = DHCP4_REQUEST, .ciaddr = addr,
                                .ip_src = addr, .unicast = true }, &reply));
@@ -487,6 +518,7 @@ int main(int argc, char **argv)
     T(clones_get_addresses_of_their_own_and_an_event);
     T(client_id_comes_before_the_hardware_address);
     T(client_id_moves_once_on_the_same_port);
+    T(one_reservation_for_one_mac);
     T(reserved_address_is_for_its_mac_only);
     T(reservation_made_late_moves_its_guest);
     T(events_come_when_the_leases_say_so_already);

@@ -26,8 +26,8 @@
 /**
  * ControlNetwork:
  * @owner: NULL: it stays
- * @options: those that it was added with first, name and mode filled in,
- *     without forwards, which are recorded by themselves
+ * @options: those that it was added with first, name and mode filled in, with
+ *     all reservations, without forwards, which are recorded by themselves
  */
 struct ControlNetwork {
     Control *control;
@@ -227,41 +227,87 @@ static NetworkOptions *copy_options(const NetworkOptions *options,
     json_dict_set_string(value, "name", info.name);
     json_dict_set_string(value, "mode", network_mode_str(info.mode));
     json_dict_set(value, "hostfwd", json_list());
+    json_dict_set(value, "reservations", json_list());
     if (!qapi_decode_NetworkOptions(value, QAPI_INPUT_JSON, &copy, NULL)) {
         g_assert_not_reached(); /* what was encoded decodes */
     }
     return copy;
 }
 
-/* Reservations and forwards; those made go with the network if one fails. */
-static bool add_parts(Control *control, Network *network,
-                      const HeldConfig *config, GPtrArray *forwards,
-                      GError **error)
+/* What a network-add makes, until it is sure of all. */
+typedef struct Parts {
+    Network *network;
+    GPtrArray *forwards;    /* of ControlForward */
+    GArray *reserved;       /* of Lease: those that were not kept before */
+} Parts;
+
+static void parts_undo(Parts *parts)
 {
     unsigned i;
 
-    for (i = 0; i < config->rules->len; i++) {
-        const HostfwdRule *rule = &g_array_index(config->rules, HostfwdRule, i);
-        const NetworkForwardConfig forward_config = {
+    g_ptr_array_set_size(parts->forwards, 0);
+    for (i = 0; i < parts->reserved->len; i++) {
+        network_unreserve(parts->network,
+                          &g_array_index(parts->reserved, Lease, i).addr);
+    }
+}
+
+static bool add_forwards(Parts *parts, Control *control, const GArray *rules,
+                         GError **error)
+{
+    unsigned i;
+
+    for (i = 0; i < rules->len; i++) {
+        const HostfwdRule *rule = &g_array_index(rules, HostfwdRule, i);
+        const NetworkForwardConfig config = {
             .proto = rule->proto, .host = rule->host, .guest = rule->guest,
         };
-        ControlForward *forward = forward_make(control, network,
-                                               &forward_config, error);
+        ControlForward *forward = forward_make(control, parts->network,
+                                               &config, error);
 
         if (!forward) {
             return false;
         }
         forward->lifetime = FORWARD_LIFETIME_NETWORK;
-        g_ptr_array_add(forwards, forward);
+        g_ptr_array_add(parts->forwards, forward);
     }
-    for (i = 0; i < config->reservations->len; i++) {
-        const Lease *lease = &g_array_index(config->reservations, Lease, i);
+    return true;
+}
 
-        if (!network_reserve(network, &lease->mac, &lease->addr, error)) {
+static bool add_reservations(Parts *parts, const GArray *leases,
+                             GError **error)
+{
+    unsigned i;
+
+    for (i = 0; i < leases->len; i++) {
+        const Lease *lease = &g_array_index(leases, Lease, i);
+        bool is_new;
+
+        if (!network_reserve(parts->network, &lease->mac, &lease->addr,
+                             &is_new, error)) {
             return false;
+        }
+        if (is_new) {
+            g_array_append_vals(parts->reserved, lease, 1);
         }
     }
     return true;
+}
+
+/* A daemon that is started again reserves these, too. */
+static void remember_reservations(ControlNetwork *held, const GArray *leases)
+{
+    unsigned i;
+
+    for (i = 0; i < leases->len; i++) {
+        const Lease *lease = &g_array_index(leases, Lease, i);
+        DhcpReservation *reservation = g_new0(DhcpReservation, 1);
+        char mac[MAC_STRLEN], address[IP_STRLEN];
+
+        reservation->mac = g_strdup(mac_format(&lease->mac, mac));
+        reservation->address = g_strdup(ip_addr_format(&lease->addr, address));
+        QAPI_LIST_PREPEND(held->options->reservations, reservation);
+    }
 }
 
 static ControlNetwork *hold(Client *owner, Control *control, Network *network,
@@ -282,37 +328,44 @@ static ControlNetwork *hold(Client *owner, Control *control, Network *network,
     return held;
 }
 
+static void parts_keep(Parts *parts, ControlNetwork *held, Client *client)
+{
+    remember_reservations(held, parts->reserved);
+    while (parts->forwards->len) {
+        qapi_free_ForwardInfo(forward_keep(
+                                  g_ptr_array_steal_index(parts->forwards, 0),
+                                  client));
+    }
+}
+
 ControlNetwork *held_network_add(Client *client, const NetworkOptions *options,
                                  GError **error)
 {
     Control *control = client->control;
     bool is_client = options->has_lifetime &&
                      options->lifetime == NETWORK_LIFETIME_CLIENT;
-    g_auto(HeldConfig) config = { 0 };
     g_autoptr(GPtrArray) forwards =
         g_ptr_array_new_with_free_func(forward_free);
+    g_autoptr(GArray) reserved = g_array_new(FALSE, FALSE, sizeof(Lease));
+    Parts parts = { .forwards = forwards, .reserved = reserved };
+    g_auto(HeldConfig) config = { 0 };
     ControlNetwork *held;
-    Network *network;
 
     if (!read_options(&config, control, options, error)) {
         return NULL;
     }
-    network = network_acquire(control->networks, &config.network, error);
-    if (!network) {
+    parts.network = network_acquire(control->networks, &config.network, error);
+    if (!parts.network) {
         return NULL;
     }
-    if (!add_parts(control, network, &config, forwards, error)) {
-        g_ptr_array_set_size(forwards, 0);  /* before their network goes */
-        network_unref(network);
+    if (!add_reservations(&parts, config.reservations, error) ||
+        !add_forwards(&parts, control, config.rules, error)) {
+        parts_undo(&parts);
+        network_unref(parts.network);
         return NULL;
     }
-    while (forwards->len) {
-        ForwardInfo *info = forward_keep(g_ptr_array_steal_index(forwards, 0),
-                                         client);
-
-        qapi_free_ForwardInfo(info);
-    }
-    held = hold(is_client ? client : NULL, control, network, options);
+    held = hold(is_client ? client : NULL, control, parts.network, options);
+    parts_keep(&parts, held, client);
     record_changed(control);
     control_touch(control);
     return held;

@@ -162,9 +162,16 @@ GArray *gateway_leases(Gateway *gw);
 bool gateway_lease_find(Gateway *gw, const char *name, Lease *ret_lease);
 /** gateway_lease_by_port: newest bound lease seen on port @id. */
 bool gateway_lease_by_port(Gateway *gw, uint32_t id, Lease *ret_lease);
-/** gateway_reserve: keep @addr for @mac (0: nobody). False: not in prefix4, or
- * one of the two has another reservation. */
-bool gateway_reserve(Gateway *gw, const MacAddr *mac, const IpAddr *addr);
+/**
+ * gateway_reserve: keep @addr for @mac (0: nobody).
+ * @ret_is_new: it was not kept for @mac before
+ *
+ * Returns: false: not in prefix4, or one of the two has another reservation.
+ */
+bool gateway_reserve(Gateway *gw, const MacAddr *mac, const IpAddr *addr,
+                     bool *ret_is_new);
+/** gateway_unreserve: @addr is kept for nobody any more. */
+void gateway_unreserve(Gateway *gw, const IpAddr *addr);
 
 /** gateway_save: (transfer full) state as text, a line a lease; versioned. */
 char *gateway_save(Gateway *gw);

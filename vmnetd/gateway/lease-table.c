@@ -186,6 +186,15 @@ void lease_table_reserve(LeaseTable *table, LeaseEntry *entry,
     }
 }
 
+void lease_table_unreserve(LeaseTable *table, LeaseEntry *entry)
+{
+    index_remove(table->by_reserved, &entry->reserved_key, entry);
+    entry->reserved = false;
+    if (entry->lease.state == LEASE_RESERVED) {
+        lease_table_remove(table, entry);
+    }
+}
+
 void lease_table_assign(LeaseTable *table, LeaseEntry *entry,
                         const MacAddr *mac, const uint8_t *id, size_t id_len)
 {

@@ -65,6 +65,8 @@ LeaseEntry *lease_table_add(LeaseTable *table, uint32_t addr);
 /** lease_table_reserve: @entry is for @mac only; zero: for nobody. */
 void lease_table_reserve(LeaseTable *table, LeaseEntry *entry,
                          const MacAddr *mac);
+/** lease_table_unreserve: @entry is as any other; it may be gone. */
+void lease_table_unreserve(LeaseTable *table, LeaseEntry *entry);
 /** lease_table_assign: @entry is @mac's now; another lease of it is freed. */
 void lease_table_assign(LeaseTable *table, LeaseEntry *entry,
                         const MacAddr *mac, const uint8_t *id, size_t id_len);

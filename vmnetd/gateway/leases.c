@@ -120,7 +120,8 @@ bool gateway_lease_by_port(Gateway *gw, uint32_t id, Lease *ret_lease)
     return lease_return(gw, newest, ret_lease);
 }
 
-bool gateway_reserve(Gateway *gw, const MacAddr *mac, const IpAddr *addr)
+bool gateway_reserve(Gateway *gw, const MacAddr *mac, const IpAddr *addr,
+                     bool *ret_is_new)
 {
     LeaseEntry *other = lease_table_reserved_for(gw->leases, mac);
     LeaseEntry *entry;
@@ -140,6 +141,16 @@ bool gateway_reserve(Gateway *gw, const MacAddr *mac, const IpAddr *addr)
         }
         lease_table_set_state(gw->leases, entry, LEASE_RESERVED, INT64_MAX);
     }
+    *ret_is_new = !entry->reserved;
     lease_table_reserve(gw->leases, entry, mac);
     return true;
+}
+
+void gateway_unreserve(Gateway *gw, const IpAddr *addr)
+{
+    LeaseEntry *entry = lease_table_by_addr(gw->leases, addr->v4);
+
+    if (entry && entry->reserved) {
+        lease_table_unreserve(gw->leases, entry);
+    }
 }

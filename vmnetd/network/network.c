@@ -452,8 +452,13 @@ void network_info(Network *network, NetworkInfo *ret_info)
     *ret_info = info;
 }
 
+void network_unreserve(Network *network, const IpAddr *addr)
+{
+    gateway_unreserve(network->gateway, addr);
+}
+
 bool network_reserve(Network *network, const MacAddr *mac, const IpAddr *addr,
-                     GError **error)
+                     bool *ret_is_new, GError **error)
 {
     char mac_text[MAC_STRLEN], text[IP_STRLEN];
 
@@ -463,7 +468,7 @@ bool network_reserve(Network *network, const MacAddr *mac, const IpAddr *addr,
                     network->name);
         return false;
     }
-    if (!gateway_reserve(network->gateway, mac, addr)) {
+    if (!gateway_reserve(network->gateway, mac, addr, ret_is_new)) {
         g_set_error(error, VMNET_ERROR, VMNET_INVALID_ARGUMENT,
                     "network '%s': %s cannot be kept for %s: it is no address "
                     "of a guest, or kept for another", network->name,

@@ -136,11 +136,13 @@ void network_unref(Network *network);
 
 /**
  * network_reserve: keep @addr for @mac until the network stops.
+ * @ret_is_new: it was not kept before
  *
  * Returns: false with @error: it is not a guest's, or kept for another.
  */
 bool network_reserve(Network *network, const MacAddr *mac, const IpAddr *addr,
-                     GError **error);
+                     bool *ret_is_new, GError **error);
+void network_unreserve(Network *network, const IpAddr *addr);
 
 void network_info(Network *network, NetworkInfo *ret_info);
 GArray *network_leases(Network *network); /* of Lease, as gateway_leases() */
