@@ -236,22 +236,31 @@ static void log_device_event(Vring *ring)
     guest_memory_log_host(ring->memory, ring->u.packed.device, EVENT_LEN);
 }
 
-static bool packed_enable_kick(Vring *ring)
+static bool set_device_event(Vring *ring, uint16_t flags)
 {
-    struct vring_packed_desc_event *event = ring->u.packed.device;
-    uint16_t flags = VRING_PACKED_EVENT_FLAG_ENABLE;
-
-    if (ring->config.has_event_idx) {
-        uint16_t off_wrap = cursor_to_base(ring->fetched);
-
-        __atomic_store_n(&event->off_wrap, GUINT16_TO_LE(off_wrap),
-                         __ATOMIC_RELAXED);
-        flags = VRING_PACKED_EVENT_FLAG_DESC;
-    }
-    __atomic_store_n(&event->flags, GUINT16_TO_LE(flags), __ATOMIC_RELEASE);
+    __atomic_store_n(&ring->u.packed.device->flags, GUINT16_TO_LE(flags),
+                     __ATOMIC_RELEASE);
     log_device_event(ring);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     return packed_available(ring) > 0;
+}
+
+/*
+ * The event is the next descriptor.  If something is there, which does not
+ * suffice, the end of it is not known: then whatever comes is an event.
+ */
+static bool packed_enable_kick(Vring *ring)
+{
+    if (ring->config.has_event_idx) {
+        uint16_t off_wrap = cursor_to_base(ring->fetched);
+
+        __atomic_store_n(&ring->u.packed.device->off_wrap,
+                         GUINT16_TO_LE(off_wrap), __ATOMIC_RELAXED);
+        if (!set_device_event(ring, VRING_PACKED_EVENT_FLAG_DESC)) {
+            return false;
+        }
+    }
+    return set_device_event(ring, VRING_PACKED_EVENT_FLAG_ENABLE);
 }
 
 static void packed_disable_kick(Vring *ring)

@@ -227,17 +227,24 @@ static bool split_should_call(Vring *ring)
                                              ring->used.index, old_index);
 }
 
+/* The event is what comes next, beyond what is there and does not suffice. */
 static bool split_enable_kick(Vring *ring)
 {
-    if (ring->config.has_event_idx) {
-        store_u16(avail_event(ring), ring->fetched.index);
-        log_used(ring, 4 + 8 * (uint64_t)ring->config.num, 2);
-    } else {
-        store_u16(&ring->u.split.used->flags, 0);
-        log_used(ring, 0, 2);
-    }
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    return split_available(ring) > 0;
+    unsigned n = split_available(ring), before;
+
+    do {
+        before = n;
+        if (ring->config.has_event_idx) {
+            store_u16(avail_event(ring), ring->avail_index);
+            log_used(ring, 4 + 8 * (uint64_t)ring->config.num, 2);
+        } else {
+            store_u16(&ring->u.split.used->flags, 0);
+            log_used(ring, 0, 2);
+        }
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+        n = split_available(ring);
+    } while (n > before);
+    return n > 0;
 }
 
 /* With EVENT_IDX there is nothing to do: the event lies behind us soon. */
