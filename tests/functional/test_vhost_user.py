@@ -7,6 +7,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 import os
 import shutil
+import signal
 import time
 
 import pytest
@@ -163,3 +164,27 @@ def test_migration_between_two_stock_qemus(daemon, boot):
         assert target.run('ping -c 3 -i 0.2 -w 10 ' + lease['router'], 60).ok
         assert target.run('grep -c "bytes from" /tmp/pings').ok
         assert client.call('query-netdevs')[1]['rx-frames'] >= 3
+
+
+def test_vmnet_run_shares_memory_and_qemu_comes_back(idle_daemon, kernel):
+    """The daemon is killed; QEMU connects again, with all that it shares."""
+    log = os.path.join(idle_daemon.folder, 'run.log')
+    guest = Guest('run', kernel, [idle_daemon.tool('vmnet-run'), '-v', '--port',
+                                  'vhost-user', QEMU],
+                  ['-netdev', 'vmnet-shared,id=net0', '-device',
+                   'virtio-net-pci,netdev=net0,vectors=0,romfile='],
+                  env=idle_daemon.env, memory=MIB, log=log)
+    try:
+        guest.wait_ready()
+        lease = guest.dhcp()
+        assert lease
+        with open(log, encoding='utf-8') as text:
+            assert 'vhost-user; see vmnetctl' in text.read()
+        engine = idle_daemon.pids()[0]
+        os.kill(engine, signal.SIGKILL)
+        assert guest.run('for i in $(seq 30); do ping -c 1 -w 1 %s && break; '
+                         'done' % lease['router'], 60).ok
+        assert idle_daemon.pids()[0] != engine
+        assert idle_daemon.ctl()['netdevs'][0]['port'] == 'vhost-user'
+    finally:
+        guest.stop()
