@@ -58,6 +58,7 @@ typedef struct Guest {
     int64_t now_ms;
     int64_t deadline_ms;
     size_t room;
+    unsigned offloads;      /* that its port takes */
     bool neighbour_known;
     bool any_mac;           /* frames may be for others: flows were made up */
     GQueue got;             /* of GuestFrame */
@@ -138,6 +139,15 @@ static inline size_t guest_room(void *opaque, const MacAddr *mac,
     return g->room;
 }
 
+static inline unsigned guest_offloads(void *opaque, const MacAddr *mac,
+                                      int64_t now_ms)
+{
+    Guest *g = opaque;
+
+    g_assert_true(g->any_mac || mac_equal(mac, &g->mac));
+    return g->offloads;
+}
+
 /* Small, or a piece of something whole: sent whether there is room or not. */
 static inline bool guest_is_control(const GuestFrame *f)
 {
@@ -166,6 +176,8 @@ static inline void guest_output(void *opaque, Frame *frames, unsigned n,
         g_assert_cmpuint(frame_peek(&frames[i], 0, f->data, f->len), ==, f->len);
         f->iov = (struct iovec){ f->data, f->len };
         frame_init(&f->frame, &f->iov, 1);
+        f->frame.vnet = frames[i].vnet;
+        g_assert_true(g->offloads || f->frame.vnet.flags == 0);
         g_assert_cmpint(ip_packet_parse(&f->frame, &f->ip), ==, IP_PARSE_OK);
         g_assert_true(g->any_mac || mac_equal(&f->ip.eth_dst, &g->mac));
         g_assert_true(mac_equal(&f->ip.eth_src, &g->gateway_mac));
@@ -198,6 +210,7 @@ static inline Nat *guest_make_nat(Guest *g)
     static const NatOps ops = {
         .route = guest_route, .peer_seen = guest_peer_seen,
         .neighbour = guest_neighbour, .room = guest_room,
+        .offloads = guest_offloads,
         .output = guest_output, .deadline = guest_deadline,
         .trace = guest_trace,
     };

@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "nat-tcp-paths.h"
+#include "switch/offload.h"
 
 /* ---- for the guest ---- */
 
@@ -44,6 +45,77 @@ static void test_bulk_respects_window(Guest *g)
     g_assert_cmpmem(got, have, data, sizeof(data));
     close(fd);
     close(listener);
+}
+
+/* A frame to be cut by the guest is what the switch would let pass. */
+static void check_uncut(Guest *g, GuestFrame *f, const TcpHeader *tcp)
+{
+    unsigned tso = g->family == AF_INET ? SWITCH_OFFLOAD_TSO4
+                                        : SWITCH_OFFLOAD_TSO6;
+    bool is_cut = tcp->payload_len > 1400;
+    SwitchDrop reason;
+    Offload offload;
+
+    g_assert_true(offload_check(&f->frame, 1500, &offload, &reason));
+    g_assert_cmphex(offload.needs, ==,
+                    SWITCH_OFFLOAD_CSUM | (is_cut ? tso : 0));
+    g_assert_cmpuint(offload.gso_size, ==, is_cut ? 1400 : 0);
+}
+
+/* A port that takes it gets 64 KiB at a time, or what it has room for. */
+static void check_offloads(Guest *g, size_t room)
+{
+    uint16_t port;
+    int listener = outside_listen(g, &port);
+    int fd = guest_connect(g, listener, port, 8, 1400);
+    static uint8_t data[1000000], got[sizeof(data)];
+    size_t sent = 0, have = 0;
+    uint32_t longest = 0;
+
+    g->offloads = SWITCH_OFFLOAD_CSUM | SWITCH_OFFLOAD_TSO4 |
+                  SWITCH_OFFLOAD_TSO6;
+    fill(data, sizeof(data));
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    while (have < sizeof(data)) {
+        ssize_t n = write(fd, data + sent, sizeof(data) - sent);
+
+        sent += MAX(n, 0);
+        g->room = room;
+        nat_resume(g->nat, g->now_ms);
+        guest_settle(g);
+        if (!g->got.length) {
+            guest_iterate(g);
+        }
+        while (g->got.length) {
+            TcpHeader tcp;
+            g_autoptr(GuestFrame) f = guest_get_tcp(g, &tcp);
+
+            if (tcp.payload_len == 0) {
+                continue;
+            }
+            check_uncut(g, f, &tcp);
+            g_assert_cmpuint(tcp.seq, ==, g->ack);
+            frame_peek(&f->frame, tcp.payload_off, got + have, tcp.payload_len);
+            have += tcp.payload_len;
+            g->ack += tcp.payload_len;
+            longest = MAX(longest, tcp.payload_len);
+        }
+        guest_tcp(g, TCP_ACK, NULL, 0);
+    }
+    g_assert_cmpmem(got, have, data, sizeof(data));
+    g_assert_cmpuint(longest, >, room < 65536 ? 1000 : 60000);
+    close(fd);
+    close(listener);
+}
+
+static void test_offloads(Guest *g)
+{
+    check_offloads(g, SIZE_MAX);
+}
+
+static void test_offloads_with_little_room(Guest *g)
+{
+    check_offloads(g, 20000);
 }
 
 static void test_in_flight_wakes_nobody(Guest *g)
@@ -357,6 +429,8 @@ static void test_room_is_shared(Guest *g)
 
 static const TcpTest tests[] = {
     { "bulk-respects-window", test_bulk_respects_window },
+    { "offloads", test_offloads },
+    { "offloads-with-little-room", test_offloads_with_little_room },
     { "in-flight-wakes-nobody", test_in_flight_wakes_nobody },
     { "zero-window-is-probed", test_zero_window_is_probed },
     { "fast-retransmit", test_fast_retransmit },

@@ -35,9 +35,11 @@ typedef struct NatOut {
 
 /*
  * NatStage: where data from sockets becomes frames.  A slot holds the headers
- * and up to an MTU of data; a frame may go on in two pieces of a ring.
+ * and up to an MTU of data; a frame may go on in two pieces of a ring.  Frames
+ * that the guest's port takes uncut have larger slots in the same memory
+ * (TcpCut).
  */
-#define NAT_STAGE_BYTES (256 * 1024)
+#define NAT_STAGE_BYTES (272 * 1024)
 #define NAT_STAGE_IOV 3
 typedef struct NatStage {
     uint8_t *slots;

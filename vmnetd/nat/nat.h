@@ -64,6 +64,8 @@ typedef struct NatOps {
      * nat_resume() follows once there is room.
      */
     size_t (*room)(void *opaque, const MacAddr *mac, int64_t now_ms);
+    /* (optional) SwitchOffloads that the port of @mac takes. */
+    unsigned (*offloads)(void *opaque, const MacAddr *mac, int64_t now_ms);
     /* Frames to guests; their memory is valid during the call. */
     void (*output)(void *opaque, Frame *frames, unsigned n, int64_t now_ms);
     /* The next deadline is now @deadline_ms: arm a timer; -1: none. */

@@ -13,7 +13,8 @@ void nat_out_init(Nat *nat)
     stage->slot_size = (TCP_HEADROOM + nat->config.mtu_bytes + 63) & ~63u;
     stage->n_slots = CLAMP(NAT_STAGE_BYTES / stage->slot_size, 4,
                            FRAME_BATCH_MAX);
-    stage->slots = g_malloc(stage->n_slots * stage->slot_size);
+    stage->slots = g_malloc(MAX(stage->n_slots * stage->slot_size,
+                                NAT_STAGE_BYTES));
 }
 
 void nat_out_clear(Nat *nat)

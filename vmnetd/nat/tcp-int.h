@@ -289,13 +289,32 @@ void tcp_ring_trim(TcpFlow *f);
 /** tcp_ring_put: a new ring with @len bytes. False: no memory, or too many. */
 bool tcp_ring_put(TcpFlow *f, const uint8_t *bytes, uint32_t len);
 /**
- * tcp_stage: put up to @n_frames of data from sequence number @seq on into the
- * stage, at most @max bytes.
+ * TcpCut: how data becomes frames for a guest's port
+ * @unit: bytes in a frame at most: one segment, or many to be cut by the guest
+ * @stride: bytes from one slot of the stage to the next
+ * @n_frames: as many at a time
+ * @partial: the checksum is left to the guest
+ */
+typedef struct TcpCut {
+    uint32_t unit;
+    size_t stride;
+    unsigned n_frames;
+    bool partial;
+} TcpCut;
+
+static inline uint8_t *tcp_cut_slot(Nat *nat, const TcpCut *cut, unsigned i)
+{
+    return nat->stage.slots + i * cut->stride;
+}
+
+/**
+ * tcp_stage: put data from sequence number @seq on into the stage, at most @max
+ * bytes, as @cut says.
  *
  * Returns: bytes; 0: nothing there, or the end, or an error (f->error), or
  * f->is_starved.
  */
-uint32_t tcp_stage(TcpFlow *f, uint32_t seq, uint32_t max, unsigned n_frames);
+uint32_t tcp_stage(TcpFlow *f, uint32_t seq, uint32_t max, const TcpCut *cut);
 
 /* ---- tcp-out.c ---- */
 

@@ -13,8 +13,10 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include "limits.h"
 #include "nat/tcp-int.h"
 #include "proto/checksum.h"
+#include "switch/switch.h"
 
 #define RETRIES_MAX 12
 #define SYN_RETRIES_MAX 5
@@ -26,11 +28,29 @@
 
 /* ---- segments with data ---- */
 
+/* What is left to the guest of a frame with @len bytes behind its headers. */
+static void tcp_offload(const TcpFlow *f, Frame *frame, size_t headroom,
+                        uint32_t len)
+{
+    bool v4 = f->flow.guest.addr.family == AF_INET;
+
+    frame->vnet.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+    frame->vnet.csum_start = GUINT16_TO_LE(headroom - TCP_HEADER_MIN);
+    frame->vnet.csum_offset = GUINT16_TO_LE(TCP_CHECKSUM_OFFSET);
+    if (len > f->mss) {
+        frame->vnet.gso_type = v4 ? VIRTIO_NET_HDR_GSO_TCPV4
+                                  : VIRTIO_NET_HDR_GSO_TCPV6;
+        frame->vnet.gso_size = GUINT16_TO_LE(f->mss);
+        frame->vnet.hdr_len = GUINT16_TO_LE(headroom);
+    }
+}
+
 /*
  * Headers in front of the @n bytes that were staged, and off they go.  Data in
  * a slot has its headers right in front, so that a frame is one piece.
  */
-static void tcp_output(TcpFlow *f, uint32_t seq, uint32_t n, int64_t now_ms)
+static void tcp_output(TcpFlow *f, uint32_t seq, uint32_t n,
+                       const TcpCut *cut, int64_t now_ms)
 {
     Nat *nat = f->nat;
     NatStage *stage = &nat->stage;
@@ -49,15 +69,15 @@ static void tcp_output(TcpFlow *f, uint32_t seq, uint32_t n, int64_t now_ms)
         struct iovec *iov = &stage->iov[i * NAT_STAGE_IOV];
         Frame *frame = &stage->frames[i];
         unsigned n_iov = frame->n_iov;
-        uint8_t *head = nat_stage_slot(nat, i) + TCP_HEADROOM - headroom;
+        uint8_t *head = tcp_cut_slot(nat, cut, i) + TCP_HEADROOM - headroom;
 
-        len = MIN(left, f->mss);
+        len = MIN(left, cut->unit);
         left -= len;
         if (left == 0) {
             tcp.flags |= TCP_PSH;
         }
-        sum = csum_add_iov(0, iov, n_iov, 0, len);
-        tcp_headers_build(head, &headers, &tcp, len, sum, false);
+        sum = cut->partial ? 0 : csum_add_iov(0, iov, n_iov, 0, len);
+        tcp_headers_build(head, &headers, &tcp, len, sum, cut->partial);
         tcp.seq += len;
         if (f->peek) {
             iov[0] = (struct iovec){ head, headroom + len };
@@ -68,21 +88,55 @@ static void tcp_output(TcpFlow *f, uint32_t seq, uint32_t n, int64_t now_ms)
             iov[0] = (struct iovec){ head, headroom };
         }
         frame_init(frame, iov, n_iov);
+        if (cut->partial) {
+            tcp_offload(f, frame, headroom, len);
+        }
     }
     nat_output(nat, stage->frames, i, now_ms);
 }
 
-static unsigned tcp_room(TcpFlow *f, int64_t now_ms)
+/* Frames of one segment each. False: no room. */
+static bool tcp_cut_segments(TcpFlow *f, int64_t now_ms, TcpCut *cut)
 {
-    return nat_room(f->nat, &f->flow.mac, TCP_HEADROOM + f->mss,
-                    f->nat->stage.n_slots, now_ms);
+    cut->unit = f->mss;
+    cut->stride = f->nat->stage.slot_size;
+    cut->n_frames = nat_room(f->nat, &f->flow.mac, TCP_HEADROOM + f->mss,
+                             f->nat->stage.n_slots, now_ms);
+    return cut->n_frames > 0;
+}
+
+/*
+ * As much in a frame as the guest's port takes uncut; where there is no room
+ * for that, segments.  False: no room.
+ */
+static bool tcp_cut(TcpFlow *f, int64_t now_ms, TcpCut *ret_cut)
+{
+    Nat *nat = f->nat;
+    bool v4 = f->flow.guest.addr.family == AF_INET;
+    unsigned offloads = nat->ops.offloads
+                        ? nat->ops.offloads(nat->opaque, &f->flow.mac, now_ms)
+                        : 0;
+    uint32_t max = ip_payload_max(v4 ? AF_INET : AF_INET6) - TCP_HEADER_MIN;
+
+    *ret_cut = (TcpCut){ .partial = offloads & SWITCH_OFFLOAD_CSUM };
+    if (offloads & (v4 ? SWITCH_OFFLOAD_TSO4 : SWITCH_OFFLOAD_TSO6)) {
+        ret_cut->unit = MIN(max / f->mss, LIMIT_SEGMENTS_PER_FRAME) * f->mss;
+        ret_cut->stride = (TCP_HEADROOM + ret_cut->unit + 63) & ~63u;
+        ret_cut->n_frames = nat_room(nat, &f->flow.mac,
+                                     TCP_HEADROOM + ret_cut->unit,
+                                     NAT_STAGE_BYTES / ret_cut->stride, now_ms);
+        if (ret_cut->n_frames > 0) {
+            return true;
+        }
+    }
+    return tcp_cut_segments(f, now_ms, ret_cut);
 }
 
 /* What the guest lacks, once a round. False: no room. */
 static bool tcp_resend(TcpFlow *f, int64_t now_ms)
 {
     TcpBlock hole;
-    unsigned n_frames;
+    TcpCut cut;
     uint32_t n;
 
     while (f->recovering && !f->error && tcp_sack_hole(f, &hole)) {
@@ -94,18 +148,17 @@ static bool tcp_resend(TcpFlow *f, int64_t now_ms)
         if (f->eof && tcp_seq_gt(hole.end, f->fin_seq)) {
             hole.end = f->fin_seq;
         }
-        n_frames = tcp_room(f, now_ms);
-        if (n_frames == 0) {
+        if (!tcp_cut(f, now_ms, &cut)) {
             return false;
         }
-        n = tcp_stage(f, hole.start, hole.end - hole.start, n_frames);
+        n = tcp_stage(f, hole.start, hole.end - hole.start, &cut);
         if (n == 0) {
             break;
         }
         f->nat->stats.retransmits += (n + f->mss - 1) / f->mss;
         f->rtt_start_ms = -1;
         f->rxt_nxt = hole.start + n;
-        tcp_output(f, hole.start, n, now_ms);
+        tcp_output(f, hole.start, n, &cut, now_ms);
     }
     return true;
 }
@@ -168,7 +221,7 @@ static bool tcp_has_data(const TcpFlow *f)
 static bool tcp_push(TcpFlow *f, int64_t now_ms)
 {
     uint32_t turn = 0, gap = G_MAXUINT32, max, n;
-    unsigned n_frames;
+    TcpCut cut;
 
     while (!f->error && turn < TURN_BYTES) {
         if (f->n_sacked) {
@@ -181,15 +234,14 @@ static bool tcp_push(TcpFlow *f, int64_t now_ms)
         if (max == 0) {
             return true;
         }
-        n_frames = tcp_room(f, now_ms);
-        if (n_frames == 0) {
+        if (!tcp_cut(f, now_ms, &cut)) {
             return false;
         }
-        n = tcp_stage(f, f->snd_nxt, max, n_frames);
+        n = tcp_stage(f, f->snd_nxt, max, &cut);
         if (n == 0) {
             return true;
         }
-        tcp_output(f, f->snd_nxt, n, now_ms);
+        tcp_output(f, f->snd_nxt, n, &cut, now_ms);
         tcp_sent(f, f->snd_nxt + n, now_ms);
         turn += n;
     }

@@ -157,7 +157,7 @@ static void tcp_fill_ring(TcpFlow *f)
 }
 
 static uint32_t tcp_stage_peek(TcpFlow *f, uint32_t seq, uint32_t max,
-                               unsigned n_frames)
+                               const TcpCut *cut)
 {
     NatStage *stage = &f->nat->stage;
     struct iovec iov[FRAME_BATCH_MAX];
@@ -166,9 +166,9 @@ static uint32_t tcp_stage_peek(TcpFlow *f, uint32_t seq, uint32_t max,
     unsigned i;
     ssize_t n;
 
-    for (i = 0; i < n_frames && left; i++) {
-        iov[i].iov_base = nat_stage_slot(f->nat, i) + TCP_HEADROOM;
-        iov[i].iov_len = MIN(left, f->mss);
+    for (i = 0; i < cut->n_frames && left; i++) {
+        iov[i].iov_base = tcp_cut_slot(f->nat, cut, i) + TCP_HEADROOM;
+        iov[i].iov_len = MIN(left, cut->unit);
         left -= iov[i].iov_len;
     }
     msg.msg_iovlen = i;
@@ -193,7 +193,7 @@ static uint32_t tcp_stage_peek(TcpFlow *f, uint32_t seq, uint32_t max,
     for (i = 0, left = n; left; i++) {
         stage->frames[i].n_iov = 1;
         stage->iov[i * NAT_STAGE_IOV] = (struct iovec){
-            iov[i].iov_base, MIN(left, f->mss)
+            iov[i].iov_base, MIN(left, cut->unit)
         };
         left -= stage->iov[i * NAT_STAGE_IOV].iov_len;
     }
@@ -201,7 +201,7 @@ static uint32_t tcp_stage_peek(TcpFlow *f, uint32_t seq, uint32_t max,
 }
 
 static uint32_t tcp_stage_ring(TcpFlow *f, uint32_t seq, uint32_t max,
-                               unsigned n_frames)
+                               const TcpCut *cut)
 {
     NatStage *stage = &f->nat->stage;
     uint32_t offset, n, left;
@@ -214,9 +214,9 @@ static uint32_t tcp_stage_ring(TcpFlow *f, uint32_t seq, uint32_t max,
         return 0;
     }
     offset = seq - f->sock_una;
-    n = MIN(f->ring->len - offset, MIN(max, n_frames * f->mss));
+    n = MIN(f->ring->len - offset, MIN(max, cut->n_frames * cut->unit));
     for (i = 0, left = n; left; i++) {
-        uint32_t len = MIN(left, f->mss);
+        uint32_t len = MIN(left, cut->unit);
 
         stage->frames[i].n_iov = ring_slice(f->ring, offset, len,
                                             &stage->iov[i * NAT_STAGE_IOV]);
@@ -226,8 +226,8 @@ static uint32_t tcp_stage_ring(TcpFlow *f, uint32_t seq, uint32_t max,
     return n;
 }
 
-uint32_t tcp_stage(TcpFlow *f, uint32_t seq, uint32_t max, unsigned n_frames)
+uint32_t tcp_stage(TcpFlow *f, uint32_t seq, uint32_t max, const TcpCut *cut)
 {
-    return f->peek ? tcp_stage_peek(f, seq, max, n_frames)
-                   : tcp_stage_ring(f, seq, max, n_frames);
+    return f->peek ? tcp_stage_peek(f, seq, max, cut)
+                   : tcp_stage_ring(f, seq, max, cut);
 }

@@ -119,6 +119,7 @@ void network_register_update_forbidden(NetworkRegister *reg);
 void network_plumb(Network *network);
 void network_gateway_arm(Network *network);
 size_t network_room(void *opaque, const MacAddr *mac, int64_t now_ms);
+unsigned network_offloads(void *opaque, const MacAddr *mac, int64_t now_ms);
 void network_output(void *opaque, Frame *frames, unsigned n, int64_t now_ms);
 
 /* forward.c */

@@ -239,6 +239,7 @@ static bool make_uplink(Network *network, GError **error)
         .no_peek_off = reg->config.no_peek_off,
         .resolv_conf = reg->config.resolv_conf,
         .room = network_room,
+        .offloads = network_offloads,
         .output = network_output,
         .opaque = network,
     };

@@ -84,6 +84,14 @@ size_t network_room(void *opaque, const MacAddr *mac, int64_t now_ms)
     return room;
 }
 
+unsigned network_offloads(void *opaque, const MacAddr *mac, int64_t now_ms)
+{
+    Network *network = opaque;
+    SwitchPort *port = switch_lookup(network->sw, mac, now_ms);
+
+    return port ? switch_port_offloads(port) : 0;
+}
+
 /* PortOps: from the switch */
 
 static unsigned port_op_send(void *opaque, const Frame *frames, unsigned n,

@@ -108,6 +108,15 @@ static size_t nat_op_room(void *opaque, const MacAddr *mac, int64_t now_ms)
     return uplink->config.room(uplink->config.opaque, mac, now_ms);
 }
 
+static unsigned nat_op_offloads(void *opaque, const MacAddr *mac,
+                                int64_t now_ms)
+{
+    Uplink *uplink = opaque;
+
+    return uplink->config.offloads
+           ? uplink->config.offloads(uplink->config.opaque, mac, now_ms) : 0;
+}
+
 static void nat_op_output(void *opaque, Frame *frames, unsigned n,
                           int64_t now_ms)
 {
@@ -132,6 +141,7 @@ static const NatOps nat_ops = {
     .peer_seen = nat_op_peer_seen,
     .neighbour = nat_op_neighbour,
     .room = nat_op_room,
+    .offloads = nat_op_offloads,
     .output = nat_op_output,
     .deadline = nat_op_deadline,
 };

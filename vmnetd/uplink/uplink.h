@@ -50,6 +50,8 @@ typedef struct UplinkConfig {
     const char *resolv_conf;
     /* Bytes that the port of @mac takes; see NatOps.room. */
     size_t (*room)(void *opaque, const MacAddr *mac, int64_t now_ms);
+    /* What it takes uncut; see NatOps.offloads. */
+    unsigned (*offloads)(void *opaque, const MacAddr *mac, int64_t now_ms);
     void (*output)(void *opaque, Frame *frames, unsigned n, int64_t now_ms);
     void *opaque;
 } UplinkConfig;
