@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-# Makes the seeds of the fuzz targets of proto/: ip, tcp, ndp, dhcp4, dns.
+# Makes the seeds of the fuzz targets of proto/: ip, tcp, ndp, dhcp4, dns; and of
+# offload.
 #
 # They come from scapy, that is, from somebody else's reading of the RFCs.  A
 # file's name says what the packet is.  Run it after adding one:
@@ -9,6 +10,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 
 import pathlib
+import struct
 
 from scapy.all import (
     ARP, BOOTP, DHCP, DNS, DNSQR, DNSRR, DNSRROPT, DNSRRSOA, Dot1Q, Ether,
@@ -54,6 +56,12 @@ def dhcp4(name, options, tail=b"", **fields):
 
 def dns(name, **fields):
     write("dns", name, bytes(DNS(id=0x1234, **fields)))
+
+
+def offload(name, packet, gso_type, gso_size, start, offset, takes=0):
+    header = struct.pack("<BBHHHHH", 1, gso_type, start, gso_size, start,
+                         offset, 0)
+    write("offload", name, bytes([takes, 99]) + header + bytes(packet))
 
 
 ip("arp-request", ETHER / ARP(hwsrc=GUEST, psrc="192.168.107.2",
@@ -164,3 +172,18 @@ write("dns", "compressed",
                     "c010000100010000003c0004c0000201"))
 write("dns", "pointer-loop",
       bytes.fromhex("123401000001000000000000c00c00010001"))
+
+BULK = TCP(sport=1, dport=2, flags="FPA", seq=2**32 - 9) / Raw(bytes(4000))
+BURST = UDP(sport=1, dport=2) / Raw(bytes(3000))
+offload("tso4", ETHER / IP4 / BULK, 1, 1448, 34, 16)
+offload("tso4-ecn-vlan", ETHER / Dot1Q(vlan=7) / IP4 / BULK, 0x81, 500, 38, 16)
+offload("tso4-partial", ETHER / IP4 / BULK, 1, 1448, 34, 16, takes=1)
+offload("tso6-hop-by-hop",
+        ETHER / IP6 / IPv6ExtHdrHopByHop(options=[PadN(optdata=b"\0" * 4)]) /
+        BULK, 4, 1000, 62, 16)
+offload("uso6", ETHER / IP6 / BURST, 5, 1400, 54, 6)
+offload("checksum", ETHER / IP4 / UDP(sport=1, dport=2) / Raw(b"data"), 0, 0,
+        34, 6)
+offload("checksum-in-vxlan",
+        ETHER / IP4 / UDP(sport=1, dport=4789) / Raw(bytes(8)) / ETHER / IP4 /
+        TCP(sport=1, dport=2), 0, 0, 84, 16)
