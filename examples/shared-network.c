@@ -109,11 +109,12 @@ int main(void)
 {
     g_autoptr(VmnetNetworkConfiguration) config =
         vmnet_network_configuration_new(VMNET_HOST_MODE);
-    VmnetInterface *interface;
-    VmnetNetwork *network;
+    g_autoptr(VmnetClient) client = NULL;
+    g_autoptr(VmnetNetwork) network = NULL;
+    g_autoptr(VmnetInterface) interface = NULL;
+    g_autofree char *text = NULL;
     GError *error = NULL;
     int pipe_fds[2], status;
-    char *text;
     bool ok;
 
     if (pipe(pipe_fds) < 0) {
@@ -125,8 +126,8 @@ int main(void)
     }
     close(pipe_fds[0]);
     vmnet_network_configuration_set_name(config, "two-processes");
-    network = vmnet_network_create(connect_client("first"), config, TIMEOUT_MS,
-                                   &error);
+    client = connect_client("first");
+    network = vmnet_network_create(client, config, TIMEOUT_MS, &error);
     if (!network) {
         die("first", error);
     }
