@@ -239,8 +239,8 @@ static void explain_version(const Run *run, const QemuVersion *version,
 {
     switch (qemu_version_reconnect(version)) {
     case QEMU_RECONNECT_NONE:
-        run_tell(run->verbose, "%s %s %d.%d: it cannot connect again, should "
-             "vmnetd die (QEMU 8.0 and later do)", run->program,
+        run_tell(run->verbose, "%s %s %d.%d: by -netdev stream it cannot "
+             "connect again, should vmnetd die (QEMU 8.0 and later do)", run->program,
              known ? "is QEMU" : "is treated as QEMU", version->major,
              version->minor);
         break;

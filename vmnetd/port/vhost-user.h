@@ -17,7 +17,9 @@
  *   vring*.c               the two ring formats
  *   guest-memory.c         addresses; shared-map.c: memory that may vanish
  *
- * Ring 2N is the guest's receive ring of pair N, 2N+1 its transmit ring.
+ * Ring 2N is the guest's receive ring of pair N, 2N+1 its transmit ring.  Frames
+ * for the guest all go to the first pair, which is always there: one thread
+ * serves them, and order is kept.
  *
  * What is not done, and why it need not be: INFLIGHT_SHMFD, since chains are
  * completed in order and the used index says all; CONFIG, since QEMU has the
