@@ -7,15 +7,18 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
 
 from lib.instance import BUILD, Instance
+from lib.qmp import Qmp
 
 RUN = os.path.join(BUILD, 'tools/vmnet-run')
 
@@ -213,6 +216,35 @@ def test_user_namespaces_are_forbidden(daemon):
     assert done.stderr.startswith('vmnet-run: cannot make a user namespace: '
                                   'Operation not permitted; ')
     assert netdevs(daemon) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='needs root to become another')
+def test_an_ordinary_user():
+    """Nothing is needed but a /dev/net/tun for everybody; no file of root's can
+    be written by the root inside."""
+    own, roots = tempfile.mkdtemp(), tempfile.mkdtemp()
+    os.chown(own, 65534, 65534)
+    os.chmod(roots, 0o755)
+    env = dict(os.environ, HOME=own, XDG_RUNTIME_DIR=own, XDG_STATE_HOME=own,
+               VMNET_SOCKET=own + '/s')
+    done = subprocess.run(
+        ['unshare', '-m', 'sh', '-ec', '''
+            mount -t tmpfs none /mnt
+            mknod -m 666 /mnt/tun c 10 200
+            mount --bind /mnt/tun /dev/net/tun
+            exec setpriv --reuid 65534 --regid 65534 --clear-groups "$@"''',
+         'sh', RUN, '-q', '--netns', 'sh', '-c',
+         'id -u; touch "$0/file" 2>/dev/null; echo $?; '
+         'ping -c 1 -W 5 192.168.107.1 >/dev/null', roots],
+        env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        check=False, timeout=30)
+    with contextlib.suppress(OSError):
+        with Qmp(env['VMNET_SOCKET']) as client:
+            client.call('quit')
+    assert (done.returncode, done.stdout) == (0, '0\n1\n'), done.stderr
+    assert os.listdir(roots) == []
+    shutil.rmtree(own, ignore_errors=True)
+    os.rmdir(roots)
 
 
 def test_options(daemon):
