@@ -1,120 +1,17 @@
 /*
- * vmnetctl: the daemon itself: its log, its end, its QMP
+ * vmnetctl: the daemon itself: its end, its QMP
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "ctl.h"
-#include "libvmnet/paths.h"
-#include "text.h"
 
-#define LOG_TAIL_BYTES (256 * 1024)
 #define STOP_TIMEOUT_MS 10000
-
-/* The log: where the daemon says, or would if it ran. */
-
-static char *log_path(Ctl *ctl, GError **error)
-{
-    g_autoptr(JsonValue) daemon = NULL;
-    g_autofree char *dir = NULL;
-    const char *path;
-
-    if (!ctl->client) {
-        dir = vmnet_paths_state_dir(false, error);
-        return dir ? g_build_filename(dir, "vmnetd.log", NULL) : NULL;
-    }
-    daemon = ctl_query(ctl, "query-daemon", error);
-    if (!daemon) {
-        return NULL;
-    }
-    path = json_dict_get_string(daemon, "log-file");
-    if (!path) {
-        ctl_fail(error, "vmnetd (pid %d) logs to its standard error",
-                 (int)ctl_int(daemon, "pid"));
-    }
-    return g_strdup(path);
-}
-
-/* The last LOG_TAIL_BYTES of the file. */
-static char *read_tail(const char *path, GError **error)
-{
-    g_autofree char *text = g_malloc(LOG_TAIL_BYTES + 1);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    off_t size = fd >= 0 ? lseek(fd, 0, SEEK_END) : -1;
-    ssize_t n = -1;
-
-    if (size >= 0) {
-        n = pread(fd, text, LOG_TAIL_BYTES, MAX(size - LOG_TAIL_BYTES, 0));
-    }
-    if (n < 0) {
-        ctl_fail(error, "log '%s': %s", path, g_strerror(errno));
-    } else {
-        text[n] = '\0';
-    }
-    if (fd >= 0) {
-        close(fd);
-    }
-    return n < 0 ? NULL : g_steal_pointer(&text);
-}
-
-/* Where the last @n_lines lines of @text begin. */
-static const char *last_lines(const char *text, int n_lines)
-{
-    const char *p = text + strlen(text);
-
-    if (p > text && p[-1] == '\n') {
-        p--;
-    }
-    while (p > text) {
-        if (p[-1] == '\n' && --n_lines == 0) {
-            break;
-        }
-        p--;
-    }
-    return p;
-}
-
-static void print_log(Ctl *ctl, const char *path, char **lines)
-{
-    g_autoptr(JsonValue) result = json_dict();
-    JsonValue *list = json_list();
-    size_t i;
-
-    for (i = 0; lines[i] && (*lines[i] || lines[i + 1]); i++) {
-        g_autofree char *escaped = text_escape(lines[i]);
-
-        json_list_append(list, json_string(escaped));
-        if (!ctl->json) {
-            puts(escaped);
-        }
-    }
-    json_dict_set_string(result, "path", path);
-    json_dict_set(result, "lines", list);
-    if (ctl->json) {
-        ctl_print_json(result);
-    }
-}
-
-bool ctl_log(Ctl *ctl, int argc, char **argv, GError **error)
-{
-    g_autofree char *path = log_path(ctl, error);
-    g_autofree char *text = path ? read_tail(path, error) : NULL;
-    g_auto(GStrv) lines = NULL;
-
-    if (!text) {
-        return false;
-    }
-    lines = g_strsplit(last_lines(text, ctl->lines), "\n", -1);
-    print_log(ctl, path, lines);
-    return true;
-}
 
 /* The end */
 

@@ -36,7 +36,8 @@ bool ctl_parse_port(const char *text, unsigned min, int64_t *ret,
     return true;
 }
 
-char *ctl_endpoint(const char *address, int64_t port)
+/* "address:port", IPv6 in brackets; @address NULL is "*". (transfer full) */
+static char *endpoint(const char *address, int64_t port)
 {
     bool brackets = address && strchr(address, ':');
 
@@ -231,10 +232,10 @@ bool ctl_set_guest(Ctl *ctl, JsonValue *args, const char *text, GError **error)
 
 static void print_rule(const JsonValue *info)
 {
-    g_autofree char *host = ctl_endpoint(
+    g_autofree char *host = endpoint(
         json_dict_get_string(info, "host-address"), ctl_int(info, "host-port"));
     const char *address = json_dict_get_string(info, "guest-address");
-    g_autofree char *guest = ctl_endpoint(
+    g_autofree char *guest = endpoint(
         address ?: json_dict_get_string(info, "netdev"),
         ctl_int(info, "guest-port"));
     g_autofree char *line = g_strdup_printf(
@@ -305,10 +306,33 @@ bool ctl_forward_remove(Ctl *ctl, int argc, char **argv, GError **error)
     return result != NULL;
 }
 
+/* A JSON list of those of --network. */
+static JsonValue *query_forwards(Ctl *ctl, GError **error)
+{
+    g_autoptr(JsonValue) all = ctl_query(ctl, "query-forwards", error);
+    JsonValue *list;
+    size_t i;
+
+    if (!all) {
+        return NULL;
+    }
+    list = json_list();
+    for (i = 0; i < json_list_size(all); i++) {
+        const JsonValue *info = json_list_get(all, i);
+
+        if (!ctl->network ||
+            g_strcmp0(json_dict_get_string(info, "network"),
+                      ctl->network) == 0) {
+            json_list_append(list, json_ref((JsonValue *)info));
+        }
+    }
+    return list;
+}
+
 bool ctl_forward_list(Ctl *ctl, int argc, char **argv, GError **error)
 {
     g_autoptr(TextTable) table = text_table_new(forward_headers);
-    g_autoptr(JsonValue) forwards = ctl_query(ctl, "query-forwards", error);
+    g_autoptr(JsonValue) forwards = query_forwards(ctl, error);
     size_t i;
 
     if (!forwards) {
@@ -320,10 +344,10 @@ bool ctl_forward_list(Ctl *ctl, int argc, char **argv, GError **error)
     }
     for (i = 0; i < json_list_size(forwards); i++) {
         const JsonValue *info = json_list_get(forwards, i);
-        g_autofree char *host = ctl_endpoint(
+        g_autofree char *host = endpoint(
             json_dict_get_string(info, "host-address"),
             ctl_int(info, "host-port"));
-        g_autofree char *guest = ctl_endpoint(
+        g_autofree char *guest = endpoint(
             json_dict_get_string(info, "guest-address") ?: "?",
             ctl_int(info, "guest-port"));
 

@@ -14,10 +14,13 @@
 
 /** Ctl: one run of the program. */
 typedef struct Ctl {
+    unsigned given;         /* options that not every command takes */
+    bool help;              /* --help */
     bool json;              /* --json */
     const char *network;    /* --network */
     bool persistent;        /* --persistent */
     int lines;              /* --lines */
+    bool follow;            /* --follow */
     VmnetClient *client;    /* NULL: no daemon runs */
     GError *no_daemon;      /* why, then */
 } Ctl;
@@ -50,10 +53,6 @@ bool ctl_fail(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
 /** ctl_int: member @key of @dict, 0 if it has none. */
 int64_t ctl_int(const JsonValue *dict, const char *key);
-
-/** ctl_endpoint: "address:port", IPv6 in brackets; @address NULL is "*".
- * (transfer full) */
-char *ctl_endpoint(const char *address, int64_t port);
 
 /**
  * ctl_set_guest: name the guest @text in @args (of forward-add): by netdev,

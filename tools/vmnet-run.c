@@ -24,9 +24,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "libvmnet/standard-fds.h"
 #include "netns.h"
 #include "run.h"
-#include "standard-fds.h"
 
 #define FD_MAX 1023
 

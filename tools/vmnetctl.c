@@ -13,42 +13,67 @@
 #include <string.h>
 
 #include "ctl.h"
-#include "standard-fds.h"
+#include "libvmnet/standard-fds.h"
 #include "text.h"
 #include "vmnet/error.h"
 
 #define DEFAULT_LOG_LINES 50
+
+enum {
+    TAKES_NETWORK = 1 << 0,
+    TAKES_PERSISTENT = 1 << 1,
+    TAKES_LINES = 1 << 2,
+    TAKES_FOLLOW = 1 << 3,
+    WITHOUT_DAEMON = 1 << 4,        /* works without one, too */
+};
 
 typedef struct CtlCommand {
     const char *name;
     const char *subname;    /* second word; NULL: none */
     int min_args;
     int max_args;
-    bool without_daemon;    /* works without one, too */
+    unsigned flags;         /* the options that it takes */
     CtlFunc *func;
     const char *arguments;
     const char *help;
 } CtlCommand;
 
 static const CtlCommand commands[] = {
-    { "status", NULL, 0, 0, true, ctl_overview, "",
+    { "status", NULL, 0, 0, WITHOUT_DAEMON, ctl_overview, "",
       "what runs, at a glance; the same without a command" },
-    { "leases", NULL, 0, 0, false, ctl_leases, "",
+    { "leases", NULL, 0, 0, TAKES_NETWORK, ctl_leases, "",
       "addresses of guests" },
-    { "forward", "add", 1, 1, false, ctl_forward_add,
-      "[tcp:|udp:][ADDR:]PORT-GUEST:PORT", "let the outside in" },
-    { "forward", "list", 0, 0, false, ctl_forward_list, "",
+    { "forward", "add", 1, 1, TAKES_NETWORK | TAKES_PERSISTENT,
+      ctl_forward_add, "[tcp:|udp:][ADDR:]PORT-GUEST:PORT",
+      "let the outside in" },
+    { "forward", "list", 0, 0, TAKES_NETWORK, ctl_forward_list, "",
       "forwards" },
-    { "forward", "remove", 1, 1, false, ctl_forward_remove,
+    { "forward", "remove", 1, 1, 0, ctl_forward_remove,
       "[tcp:|udp:][ADDR:]PORT", "remove a forward" },
-    { "connect", NULL, 2, 2, false, ctl_connect, "GUEST PORT",
+    { "connect", NULL, 2, 2, TAKES_NETWORK, ctl_connect, "GUEST PORT",
       "join stdin and stdout to a guest's TCP port" },
-    { "log", NULL, 0, 0, true, ctl_log, "",
-      "the end of the daemon's log" },
-    { "stop", NULL, 0, 0, false, ctl_stop, "",
+    { "log", NULL, 0, 0, WITHOUT_DAEMON | TAKES_LINES | TAKES_FOLLOW, ctl_log,
+      "", "the end of the daemon's log" },
+    { "stop", NULL, 0, 0, 0, ctl_stop, "",
       "end the daemon, and every network" },
-    { "qmp", NULL, 0, 2, false, ctl_qmp, "[COMMAND [JSON]]",
+    { "qmp", NULL, 0, 2, 0, ctl_qmp, "[COMMAND [JSON]]",
       "a QMP command, or those on stdin" },
+};
+
+/* Options that not every command takes. */
+static const struct {
+    unsigned flag;
+    const char *name;
+    const char *usage;
+    const char *help;
+} special_options[] = {
+    { TAKES_NETWORK, "--network", "    --network NETWORK",
+      "only what is on that network" },
+    { TAKES_PERSISTENT, "--persistent", "    --persistent",
+      "keep the forward on disk" },
+    { TAKES_LINES, "--lines", "-n, --lines N", "so many lines (default: 50)" },
+    { TAKES_FOLLOW, "--follow", "-f, --follow",
+      "go on with what is added" },
 };
 
 bool ctl_fail(GError **error, const char *format, ...)
@@ -91,31 +116,54 @@ static void complain(const char *text)
     fprintf(stderr, "vmnetctl: %s\n", escaped);
 }
 
-static void print_help(void)
+static char *command_usage(const CtlCommand *command)
 {
+    return g_strdup_printf("%s%s%s%s%s", command->name,
+                           command->subname ? " " : "", command->subname ?: "",
+                           *command->arguments ? " " : "", command->arguments);
+}
+
+/* @name: of one command, or NULL for all */
+static void print_help(const char *name)
+{
+    unsigned flags = 0;
     size_t i;
 
-    puts("Usage: vmnetctl [OPTIONS] [COMMAND [ARGUMENTS]]\n"
-         "See and steer the networks of vmnetd.\n");
+    printf("Usage: vmnetctl [OPTIONS] %s\n"
+           "See and steer the networks of vmnetd.\n\n",
+           name ?: "[COMMAND [ARGUMENTS]]");
     for (i = 0; i < G_N_ELEMENTS(commands); i++) {
-        const CtlCommand *command = &commands[i];
-        g_autofree char *usage = g_strdup_printf(
-            "%s%s%s%s%s", command->name, command->subname ? " " : "",
-            command->subname ?: "", *command->arguments ? " " : "",
-            command->arguments);
+        g_autofree char *usage = command_usage(&commands[i]);
 
-        printf("  %-46s  %s\n", usage, command->help);
+        if (!name || strcmp(name, commands[i].name) == 0) {
+            printf("  %-46s  %s\n", usage, commands[i].help);
+            flags |= commands[i].flags;
+        }
     }
-    puts("\n"
-         "      --json             print JSON\n"
-         "      --network NETWORK  only leases, or the guest, of that network\n"
-         "      --persistent       keep the forward on disk\n"
-         "  -n, --lines N          lines of the log (default: 50)\n"
-         "  -h, --help             print this\n"
+    puts("\n      --json             print JSON");
+    for (i = 0; i < G_N_ELEMENTS(special_options); i++) {
+        if (flags & special_options[i].flag) {
+            printf("  %-21s  %s\n", special_options[i].usage,
+                   special_options[i].help);
+        }
+    }
+    puts("  -h, --help             print this, or COMMAND's part of it\n"
          "      --version          print the version\n"
          "\n"
          "GUEST is a host name, an address, a machine's name or a netdev\n"
          "(VM/ID).  Exit status: 0, or 1 if it failed or no vmnetd runs.");
+}
+
+static bool is_command(const char *name)
+{
+    size_t i;
+
+    for (i = 0; name && i < G_N_ELEMENTS(commands); i++) {
+        if (strcmp(name, commands[i].name) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* The command that @argv begins with; NULL after a complaint. */
@@ -148,25 +196,43 @@ static const CtlCommand *find_command(int argc, char **argv)
     return NULL;
 }
 
+/* An option that was written is honoured or refused. */
+static bool check_usage(const Ctl *ctl, const CtlCommand *command, int argc)
+{
+    g_autofree char *usage = command_usage(command);
+    g_autofree char *text = NULL;
+    size_t i;
+
+    if (argc < command->min_args || argc > command->max_args) {
+        text = g_strdup_printf("usage: vmnetctl %s", usage);
+    }
+    for (i = 0; !text && i < G_N_ELEMENTS(special_options); i++) {
+        if (ctl->given & ~command->flags & special_options[i].flag) {
+            text = g_strdup_printf("'%s%s%s' does not take %s", command->name,
+                                   command->subname ? " " : "",
+                                   command->subname ?: "",
+                                   special_options[i].name);
+        }
+    }
+    if (text) {
+        complain(text);
+    }
+    return !text;
+}
+
 static int run_command(Ctl *ctl, const CtlCommand *command, int argc,
                        char **argv)
 {
     g_autoptr(GError) error = NULL;
     bool done;
 
-    if (argc < command->min_args || argc > command->max_args) {
-        g_autofree char *text = g_strdup_printf(
-            "usage: vmnetctl %s%s%s%s%s", command->name,
-            command->subname ? " " : "", command->subname ?: "",
-            *command->arguments ? " " : "", command->arguments);
-
-        complain(text);
+    if (!check_usage(ctl, command, argc)) {
         return EXIT_FAILURE;
     }
     ctl->client = vmnet_client_connect(VMNET_CONNECT_RECOVER,
                                        VMNET_CONNECT_TIMEOUT_MS,
                                        &ctl->no_daemon);
-    if (!ctl->client && !command->without_daemon) {
+    if (!ctl->client && !(command->flags & WITHOUT_DAEMON)) {
         complain(ctl->no_daemon->message);
         return EXIT_FAILURE;
     }
@@ -194,6 +260,7 @@ static const struct option long_options[] = {
     { "network", required_argument, NULL, OPTION_NETWORK },
     { "persistent", no_argument, NULL, OPTION_PERSISTENT },
     { "lines", required_argument, NULL, 'n' },
+    { "follow", no_argument, NULL, 'f' },
     { "help", no_argument, NULL, 'h' },
     { "version", no_argument, NULL, 'V' },
     { NULL },
@@ -204,7 +271,10 @@ static bool parse_lines(Ctl *ctl, const char *text)
     guint64 lines;
 
     if (!g_ascii_string_to_unsigned(text, 10, 1, G_MAXINT, &lines, NULL)) {
-        complain("--lines: not a number from 1 on");
+        g_autofree char *why = g_strdup_printf(
+            "--lines '%s': is not a number from 1 to %d", text, G_MAXINT);
+
+        complain(why);
         return false;
     }
     ctl->lines = lines;
@@ -217,26 +287,32 @@ static bool parse_options(Ctl *ctl, int argc, char **argv, int *ret_status)
     int c;
 
     *ret_status = EXIT_FAILURE;
-    while ((c = getopt_long(argc, argv, "n:hV", long_options, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, "n:fhV", long_options, NULL)) != -1) {
         switch (c) {
         case OPTION_JSON:
             ctl->json = true;
             break;
         case OPTION_NETWORK:
             ctl->network = optarg;
+            ctl->given |= TAKES_NETWORK;
             break;
         case OPTION_PERSISTENT:
             ctl->persistent = true;
+            ctl->given |= TAKES_PERSISTENT;
             break;
         case 'n':
             if (!parse_lines(ctl, optarg)) {
                 return false;
             }
+            ctl->given |= TAKES_LINES;
+            break;
+        case 'f':
+            ctl->follow = true;
+            ctl->given |= TAKES_FOLLOW;
             break;
         case 'h':
-            print_help();
-            *ret_status = EXIT_SUCCESS;
-            return false;
+            ctl->help = true;
+            break;
         case 'V':
             puts("vmnetctl " VMNET_VERSION);
             *ret_status = EXIT_SUCCESS;
@@ -262,6 +338,10 @@ int main(int argc, char **argv)
     }
     argv += optind;
     argc -= optind;
+    if (ctl.help) {
+        print_help(is_command(argv[0]) ? argv[0] : NULL);
+        return EXIT_SUCCESS;
+    }
     if (argc == 0) {
         argv = overview;
         argc = 1;

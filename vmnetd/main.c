@@ -32,6 +32,7 @@
 #include "control/supervisor.h"
 #include "libvmnet/build.h"
 #include "libvmnet/paths.h"
+#include "libvmnet/standard-fds.h"
 #include "vmnet/client.h"
 #include "vmnet/error.h"
 
@@ -46,19 +47,6 @@ typedef struct Daemon {
     QmpSocket socket;
     int pidfile_fd;
 } Daemon;
-
-/* Whoever started us without one of these would get our log into a socket. */
-static void open_standard_fds(void)
-{
-    int fd;
-
-    do {
-        fd = open("/dev/null", O_RDWR);
-    } while (fd >= 0 && fd <= STDERR_FILENO);
-    if (fd >= 0) {
-        close(fd);
-    }
-}
 
 static void raise_fd_limit(void)
 {
@@ -335,7 +323,7 @@ int main(int argc, char **argv)
         return EXIT_SUCCESS;
     }
 
-    open_standard_fds();
+    standard_fds_open();
     signal(SIGPIPE, SIG_IGN);
     umask(077);
     raise_fd_limit();

@@ -15,7 +15,7 @@ import time
 import pytest
 
 from lib.fake import Fake
-from lib.instance import Instance, is_running
+from lib.instance import BUILD, Instance, is_running
 
 DAEMON = {'pid': 4711, 'supervisor-pid': 4710, 'started': 0,
           'socket': '/run/x.sock', 'state-dir': '/state',
@@ -126,13 +126,51 @@ def test_log_without_a_daemon(idle):
     assert shown['lines'] == ['line 99']
 
 
+@pytest.mark.parametrize('json_lines', [False, True])
+def test_log_is_followed_into_the_next_file(idle, json_lines):
+    path = os.path.join(idle.state, 'vmnet', 'vmnetd.log')
+    os.mkdir(os.path.dirname(path), mode=0o700)
+    with open(path, 'w', encoding='ascii') as text:
+        text.write('one\ntwo\n')
+    argv = ['--json'] if json_lines else []
+    with subprocess.Popen(
+            [os.path.join(BUILD, 'tools', 'vmnetctl'), 'log', '-f', '-n', '1',
+             *argv], env=idle.env, stdout=subprocess.PIPE, text=True) as follower:
+        def line():
+            text = follower.stdout.readline()
+            return json.loads(text)['line'] if json_lines else text.rstrip('\n')
+
+        assert line() == 'two'
+        with open(path, 'a', encoding='ascii') as text:
+            for part in ('th', 'ree\nfo'):
+                text.write(part)
+                text.flush()
+            assert line() == 'three'
+            text.write('ur\n')
+            text.flush()
+            assert line() == 'four'
+        os.rename(path, path + '.1')
+        with open(path, 'w', encoding='ascii') as text:
+            text.write('five\n')
+        assert line() == 'five'
+        # Nobody reads it any more.
+        follower.stdout.close()
+        with open(path, 'a', encoding='ascii') as text:
+            text.write('six\n')
+        follower.wait(10)
+
+
 @pytest.mark.parametrize('argv, text', [
     (['nonsense'], "unknown command 'nonsense'"),
     (['forward'], "'add', 'list' or 'remove'"),
     (['forward', 'nonsense'], "unknown command 'forward nonsense'"),
     (['leases', 'too', 'many'], 'usage: vmnetctl leases'),
+    (['leases', '--persistent'], "'leases' does not take --persistent"),
+    (['forward', 'remove', '1', '--network', 'x'],
+     "'forward remove' does not take --network"),
+    (['stop', '-n', '1'], "'stop' does not take --lines"),
+    (['--lines', '0', 'log'], "--lines '0': is not a number from 1 to"),
     (['connect', 'web'], 'usage: vmnetctl connect GUEST PORT'),
-    (['--lines', '0', 'log'], '--lines'),
 ])
 def test_mistakes(idle, argv, text):
     assert text in fails(idle, *argv)
@@ -257,6 +295,14 @@ def test_forward_list_and_remove(fake):
             'protocol': 'tcp', 'host-address': '127.0.0.1',
             'host-port': 8022}
     assert "port 'x'" in fails(fake, 'forward', 'remove', 'tcp:x')
+    assert 'no forwards' in ok(fake, 'forward', 'list', '--network', 'host')
+
+
+def test_help_is_that_of_the_command(idle):
+    shown = ok(idle, 'log', '--help')
+    assert '--follow' in shown and '--persistent' not in shown
+    assert 'forward add' in ok(idle, '-h', 'forward')
+    assert 'connect GUEST PORT' in ok(idle, '--help')
 
 
 # connect

@@ -425,11 +425,6 @@ bool qmp_session_negotiate(QmpSession *session, const QMPCapabilityList *enable,
     return true;
 }
 
-bool qmp_session_is_negotiated(const QmpSession *session)
-{
-    return session->negotiated;
-}
-
 void qmp_session_send_event(QmpSession *session, const char *line)
 {
     if (!session->negotiated) {

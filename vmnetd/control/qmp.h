@@ -50,7 +50,6 @@ void qmp_session_free(QmpSession *session);
  */
 bool qmp_session_negotiate(QmpSession *session, const QMPCapabilityList *enable,
                            GError **error);
-bool qmp_session_is_negotiated(const QmpSession *session);
 
 /**
  * qmp_session_send_event: queue one line, without its CRLF.

@@ -1,9 +1,9 @@
 /*
  * Standard descriptors that the caller has closed
  *
- * SPDX-License-Identifier: GPL-2.0-or-later
+ * SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#include "standard-fds.h"
+#include "libvmnet/standard-fds.h"
 
 #include <fcntl.h>
 #include <unistd.h>

@@ -1,10 +1,10 @@
 /*
  * Standard descriptors that the caller has closed
  *
- * SPDX-License-Identifier: GPL-2.0-or-later
+ * SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#ifndef TOOLS_STANDARD_FDS_H
-#define TOOLS_STANDARD_FDS_H
+#ifndef LIBVMNET_STANDARD_FDS_H
+#define LIBVMNET_STANDARD_FDS_H
 
 /**
  * standard_fds_open: make those of 0, 1 and 2 that are closed /dev/null.
