@@ -15,6 +15,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "libvmnet/paths.h"
@@ -138,6 +140,32 @@ static bool keep_fd(int fd, GError **error)
         return false;
     }
     return true;
+}
+
+/*
+ * @path as a VMM takes it: one that is longer than sun_path by way of its
+ * directory, as a descriptor that the VMM inherits: it is there whenever the
+ * VMM connects again.
+ */
+static char *short_path(const char *path, GError **error)
+{
+    struct sockaddr_un addr;
+    g_autofree char *dir = NULL;
+    g_autofree char *name = NULL;
+    int fd;
+
+    if (!path || strlen(path) < sizeof(addr.sun_path)) {
+        return g_strdup(path);
+    }
+    dir = g_path_get_dirname(path);
+    name = g_path_get_basename(path);
+    fd = open(dir, O_PATH | O_DIRECTORY);
+    if (fd < 0) {
+        g_set_error(error, VMNET_ERROR, VMNET_FAILURE, "cannot open '%s': %s",
+                    dir, g_strerror(errno));
+        return NULL;
+    }
+    return g_strdup_printf("/proc/self/fd/%d/%s", fd, name);
 }
 
 /* --network: one connected socket as a descriptor */
@@ -307,7 +335,10 @@ static bool make_target(Run *run, const RunNetdev *netdev, RunTarget *target,
         run_tell(run->verbose, "%s: %s, since %s", netdev->id,
                  run_port_str(netdev->port), netdev->why);
     }
-    target->path = g_strdup(vmnet_interface_get_path(interface));
+    target->path = short_path(vmnet_interface_get_path(interface), error);
+    if (by_path && !target->path) {
+        return false;
+    }
     target->mac = g_strdup(vmnet_interface_get_mac(interface));
     target->fd = by_path ? -1 : vmnet_interface_steal_fd(interface);
     if (target->mac) {

@@ -7,6 +7,7 @@ Tried with VMNET_QEMU, else the distribution's.
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
+import json
 import os
 import re
 import shutil
@@ -113,6 +114,31 @@ def test_started_by_a_manager(instance, qemu, closed, more):
     assert more or pid == process.pid
     check_and_end(instance, pid)
     process.wait(20)
+
+
+def test_runtime_directory_longer_than_a_socket_address(instance, qemu):
+    """QEMU would say nothing, and have no network."""
+    runtime = os.path.join(instance.folder, 'r' * 120)
+    os.mkdir(runtime, mode=0o700)
+    pidfile = os.path.join(instance.folder, 'pid')
+    env = dict(instance.env, XDG_RUNTIME_DIR=runtime)
+    done = subprocess.run(
+        [instance.tool('vmnet-run'), '-q', qemu, *OPTIONS, '-daemonize',
+         '-pidfile', pidfile], env=env, check=False, timeout=30)
+    assert done.returncode == 0
+    try:
+        def shows(want):
+            shown = subprocess.run(
+                [instance.tool('vmnetctl'), '--json'], env=env, check=True,
+                stdout=subprocess.PIPE, timeout=30).stdout
+            return [one['connected'] for one in json.loads(shown)['netdevs']] \
+                == want
+        wait_until(lambda: shows([True, True]))
+    finally:
+        os.kill(pid_in(pidfile), signal.SIGTERM)
+        wait_until(lambda: shows([]))
+        subprocess.run([instance.tool('vmnetctl'), 'stop'], env=env, check=True,
+                       stdout=subprocess.DEVNULL, timeout=30)
 
 
 def test_real_version_decides_the_line(instance, qemu):
