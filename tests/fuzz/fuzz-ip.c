@@ -65,7 +65,7 @@ static void fuzz_icmp(const Frame *frame, const IpPacket *ip)
     IcmpQuote quote;
     size_t len;
 
-    if (icmp_parse(frame, ip, &icmp) || icmp6_parse(frame, ip, &icmp)) {
+    if (icmp_parse(frame, ip, &icmp)) {
         touch(frame, icmp.payload_off, icmp.payload_len);
         icmp_quote_parse(frame, ip, &icmp, &quote);
     }
@@ -75,7 +75,7 @@ static void fuzz_icmp(const Frame *frame, const IpPacket *ip)
         g_assert(len > 0 && len <= ICMP_ERROR_FRAME_MAX);
     }
     if (icmp6_error_allowed(frame, ip, ICMP6_PACKET_TOO_BIG, 0)) {
-        len = icmp6_error_build(buf, &headers, ICMP6_PACKET_TOO_BIG, 0, 1280,
+        len = icmp_error_build(buf, &headers, ICMP6_PACKET_TOO_BIG, 0, 1280,
                                 frame, ip);
         g_assert(len > 0 && len <= ICMP6_ERROR_FRAME_MAX);
     }

@@ -242,9 +242,8 @@ static void test_echo_is_answered(void)
         IcmpMessage icmp;
         size_t len;
 
-        len = (is_v4 ? icmp_build : icmp6_build)
-              (buf, sizeof(buf), &headers, is_v4 ? 8 : 128, 0, 0x12340007,
-               payload, sizeof(payload));
+        len = icmp_build(buf, sizeof(buf), &headers, is_v4 ? 8 : 128, 0,
+                         0x12340007, payload, sizeof(payload));
         harness_send(h, 1, buf, len);
         g_assert_cmpuint(h->out->len, ==, 1);
         icmp = harness_out_icmp(h, 0);

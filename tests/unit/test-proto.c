@@ -405,15 +405,13 @@ static void check_icmp(const IpHeaders *h)
 {
     bool v4 = h->src.family == AF_INET;
     uint8_t type = v4 ? ICMP_ECHO : ICMP6_ECHO_REQUEST;
-    bool (*parse)(const Frame *, const IpPacket *, IcmpMessage *) =
-        v4 ? icmp_parse : icmp6_parse;
     IcmpMessage icmp;
     Packet p;
 
-    p.len = (v4 ? icmp_build : icmp6_build)(p.bytes, sizeof(p.bytes), h, type,
-                                            0, 0x12345678, "ping!", 5);
+    p.len = icmp_build(p.bytes, sizeof(p.bytes), h, type, 0, 0x12345678,
+                       "ping!", 5);
     packet_parse(&p);
-    g_assert_true(parse(&p.frame, &p.ip, &icmp));
+    g_assert_true(icmp_parse(&p.frame, &p.ip, &icmp));
     g_assert_cmpuint(icmp.type, ==, type);
     g_assert_cmphex(icmp_echo_id(&icmp), ==, 0x1234);
     g_assert_cmphex(icmp_echo_seq(&icmp), ==, 0x5678);
@@ -421,11 +419,11 @@ static void check_icmp(const IpHeaders *h)
     g_assert_cmpmem(p.bytes + icmp.payload_off, 5, "ping!", 5);
 
     p.bytes[p.len - 1]++;
-    g_assert_false(parse(&p.frame, &p.ip, &icmp));
+    g_assert_false(icmp_parse(&p.frame, &p.ip, &icmp));
     p.ip.l4_len = 7;
-    g_assert_false(parse(&p.frame, &p.ip, &icmp));
-    g_assert_cmpuint((v4 ? icmp_build : icmp6_build)(p.bytes, 46, h, type, 0, 0,
-                                                     "ping!", 5), ==, 0);
+    g_assert_false(icmp_parse(&p.frame, &p.ip, &icmp));
+    g_assert_cmpuint(icmp_build(p.bytes, 46, h, type, 0, 0, "ping!", 5), ==,
+                     0);
 }
 
 static void test_icmp_echo(void)
@@ -488,17 +486,17 @@ static void test_icmp6_error_quotes(void)
     IcmpQuote quote;
     Packet p, e;
 
-    p.len = icmp6_build(p.bytes, sizeof(p.bytes), &v6, ICMP6_ECHO_REQUEST, 0,
+    p.len = icmp_build(p.bytes, sizeof(p.bytes), &v6, ICMP6_ECHO_REQUEST, 0,
                         0x00070008, payload, sizeof(payload));
     packet_parse(&p);
     g_assert_true(icmp6_error_allowed(&p.frame, &p.ip, ICMP6_PACKET_TOO_BIG,
                                       0));
-    e.len = icmp6_error_build(buf, &back, ICMP6_PACKET_TOO_BIG, 0, 1280,
+    e.len = icmp_error_build(buf, &back, ICMP6_PACKET_TOO_BIG, 0, 1280,
                               &p.frame, &p.ip);
     g_assert_cmpuint(e.len, ==, 14 + 1280);
     memcpy(e.bytes, buf, e.len);
     packet_parse(&e);
-    g_assert_true(icmp6_parse(&e.frame, &e.ip, &icmp));
+    g_assert_true(icmp_parse(&e.frame, &e.ip, &icmp));
     g_assert_cmpuint(icmp.rest, ==, 1280);
     g_assert_true(icmp_quote_parse(&e.frame, &e.ip, &icmp, &quote));
     g_assert_true(ip_addr_equal(&quote.src, &v6.src));

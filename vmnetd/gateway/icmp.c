@@ -67,7 +67,7 @@ bool gateway_echo_input(Gateway *gw, const Frame *frame, const IpPacket *ip)
     size_t size, len;
     uint8_t *buf;
 
-    if (!(is_v4 ? icmp_parse : icmp6_parse)(frame, ip, &icmp) ||
+    if (!icmp_parse(frame, ip, &icmp) ||
         icmp.type != (is_v4 ? ICMP_ECHO : ICMP6_ECHO_REQUEST) ||
         icmp.code != 0) {
         return false;
@@ -82,9 +82,9 @@ bool gateway_echo_input(Gateway *gw, const Frame *frame, const IpPacket *ip)
     headers = gateway_answer_headers(gw, ip, src);
     headers.tos = ip->tos; /* RFC 1122 3.2.1.6 */
     frame_peek(frame, icmp.payload_off, buf + headers_len, icmp.payload_len);
-    len = (is_v4 ? icmp_build : icmp6_build)
-          (buf, size, &headers, is_v4 ? ICMP_ECHOREPLY : ICMP6_ECHO_REPLY, 0,
-           icmp.rest, buf + headers_len, icmp.payload_len);
+    len = icmp_build(buf, size, &headers,
+                     is_v4 ? ICMP_ECHOREPLY : ICMP6_ECHO_REPLY, 0, icmp.rest,
+                     buf + headers_len, icmp.payload_len);
     if (len > 0) {
         outbox_add(&gw->outbox, len);
     }
@@ -138,6 +138,6 @@ void gateway_icmp_error(Gateway *gw, const Frame *frame, const IpPacket *ip,
         rest = 6;
     }
     outbox_add(&gw->outbox,
-               icmp6_error_build(buf, &headers, kind->type6, kind->code6,
-                                 rest, frame, ip));
+               icmp_error_build(buf, &headers, kind->type6, kind->code6,
+                                rest, frame, ip));
 }

@@ -66,11 +66,9 @@ static void icmp_answer(IcmpFlow *f, uint8_t *reply, size_t len,
     uint8_t *frame = nat_big(nat, 1);
 
     headers.dont_fragment = false;
-    n = is_v4(f)
-        ? icmp_build(frame, NAT_BIG_BYTES, &headers, ICMP_ECHOREPLY, 0, rest,
-                     reply + ICMP_HEADER_LEN, len - ICMP_HEADER_LEN)
-        : icmp6_build(frame, NAT_BIG_BYTES, &headers, ICMP6_ECHO_REPLY, 0,
-                      rest, reply + ICMP_HEADER_LEN, len - ICMP_HEADER_LEN);
+    n = icmp_build(frame, NAT_BIG_BYTES, &headers,
+                   is_v4(f) ? ICMP_ECHOREPLY : ICMP6_ECHO_REPLY, 0, rest,
+                   reply + ICMP_HEADER_LEN, len - ICMP_HEADER_LEN);
     if (n == 0) {
         return;
     }
@@ -141,10 +139,8 @@ static void icmp_error(IcmpFlow *f, const struct sock_extended_err *ee,
             from = f->nat->ops.peer_seen(f->nat->opaque, &offender.addr);
         }
     }
-    n = is_v4(f) ? icmp_build(quote, sizeof(quote), &headers, ICMP_ECHO, 0,
-                              rest, NULL, 0)
-                 : icmp6_build(quote, sizeof(quote), &headers,
-                               ICMP6_ECHO_REQUEST, 0, rest, NULL, 0);
+    n = icmp_build(quote, sizeof(quote), &headers,
+                   is_v4(f) ? ICMP_ECHO : ICMP6_ECHO_REQUEST, 0, rest, NULL, 0);
     if (n) {
         nat_out_icmp_error(f->nat, &f->flow.mac, &f->flow.guest.addr, code,
                            ee->ee_errno == EMSGSIZE ? ee->ee_info : 0, &from,
@@ -358,7 +354,7 @@ NatVerdict icmp_input(Nat *nat, const Frame *frame, const IpPacket *ip,
     if (ip->proto != proto) {
         return NAT_REFUSED;
     }
-    if (!(v4 ? icmp_parse(frame, ip, &icmp) : icmp6_parse(frame, ip, &icmp))) {
+    if (!icmp_parse(frame, ip, &icmp)) {
         return NAT_MALFORMED;
     }
     if (icmp.type != (v4 ? ICMP_ECHO : ICMP6_ECHO_REQUEST)) {

@@ -99,13 +99,8 @@ void nat_out_icmp_error(Nat *nat, const MacAddr *mac, const IpAddr *guest,
     if (!buf || headers.src.family != guest->family) {
         return;
     }
-    if (v4) {
-        len = icmp_error_build_quote(buf, &headers, code.type, code.code, rest,
-                                     quote, quote_len);
-    } else {
-        len = icmp6_error_build_quote(buf, &headers, code.type, code.code,
-                                      rest, quote, quote_len);
-    }
+    len = icmp_error_build_quote(buf, &headers, code.type, code.code, rest,
+                                 quote, quote_len);
     nat_out_commit(nat, len);
 }
 

@@ -1,6 +1,6 @@
 /*
- * ICMP for IPv4 (RFC 792, RFC 1122 3.2.2, RFC 1812 4.3), and what an error
- * of either version quotes
+ * ICMP (RFC 792, RFC 1122 3.2.2, RFC 1812 4.3) and ICMPv6 (RFC 4443): messages
+ * of both versions, and what an error quotes
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -15,19 +15,29 @@
 /* The quoted headers that are looked at: IPv6, a few extensions, transport */
 #define ICMP_QUOTE_PEEK 160
 
+static bool icmp_checksum_ok(const Frame *frame, const IpPacket *ip)
+{
+    if (ip->src.family == AF_INET6) {
+        return ip_checksum_ok(frame, ip);
+    }
+    return csum_fold(csum_add_iov(0, frame->iov, frame->n_iov, ip->l4_off,
+                                  ip->l4_len)) == 0;
+}
+
+static uint8_t icmp_proto(sa_family_t family)
+{
+    return family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6;
+}
+
 bool icmp_parse(const Frame *frame, const IpPacket *ip, IcmpMessage *ret_icmp)
 {
     uint8_t buf[ICMP_HEADER_LEN];
     Cursor c = cursor_new(buf, sizeof(buf));
-    uint32_t sum;
 
-    if (ip->proto != IPPROTO_ICMP || ip->src.family != AF_INET ||
-        ip->is_fragment || ip->l4_len < sizeof(buf) ||
-        frame_peek(frame, ip->l4_off, buf, sizeof(buf)) != sizeof(buf)) {
-        return false;
-    }
-    sum = csum_add_iov(0, frame->iov, frame->n_iov, ip->l4_off, ip->l4_len);
-    if (csum_fold(sum) != 0) {
+    if (ip->proto != icmp_proto(ip->src.family) || ip->is_fragment ||
+        ip->l4_len < sizeof(buf) ||
+        frame_peek(frame, ip->l4_off, buf, sizeof(buf)) != sizeof(buf) ||
+        !icmp_checksum_ok(frame, ip)) {
         return false;
     }
     ret_icmp->type = cursor_u8(&c);
@@ -43,17 +53,19 @@ size_t icmp_build(uint8_t *buf, size_t size, const IpHeaders *headers,
                   uint8_t type, uint8_t code, uint32_t rest,
                   const void *payload, size_t payload_len)
 {
-    size_t l3_len = ip_headers_len(AF_INET);
+    sa_family_t family = headers->src.family;
+    size_t l3_len = ip_headers_len(family);
     size_t l4_len = ICMP_HEADER_LEN + payload_len;
     uint8_t *l4 = buf + l3_len;
     IpHeaders h = *headers;
     uint16_t check;
+    uint32_t sum;
 
-    if (payload_len > ip_payload_max(AF_INET) - ICMP_HEADER_LEN ||
+    if (payload_len > ip_payload_max(family) - ICMP_HEADER_LEN ||
         size < l3_len + l4_len) {
         return 0;
     }
-    h.proto = IPPROTO_ICMP;
+    h.proto = icmp_proto(family);
     ip_headers_build(buf, &h, l4_len);
     l4[0] = type;
     l4[1] = code;
@@ -62,7 +74,9 @@ size_t icmp_build(uint8_t *buf, size_t size, const IpHeaders *headers,
     if (payload_len > 0) {
         memmove(l4 + ICMP_HEADER_LEN, payload, payload_len);
     }
-    check = csum_fold(csum_add(0, l4, l4_len));
+    /* RFC 4443 2.3: ICMPv6 alone has a pseudo-header. */
+    sum = family == AF_INET ? 0 : ip_pseudo_sum(&h.src, &h.dst, h.proto, l4_len);
+    check = csum_fold(csum_add(sum, l4, l4_len));
     memcpy(l4 + ICMP_CHECKSUM_OFFSET, &check, sizeof(check));
     return l3_len + l4_len;
 }
@@ -111,27 +125,32 @@ bool icmp_error_allowed(const Frame *frame, const IpPacket *ip)
            icmp_type_is_query(type);
 }
 
-size_t icmp_error_build_quote(uint8_t buf[ICMP_ERROR_FRAME_MAX],
-                              const IpHeaders *headers, uint8_t type,
-                              uint8_t code, uint32_t rest,
-                              const uint8_t *quote, size_t quote_len)
+/* Bytes of an error's frame. */
+static size_t icmp_error_max(sa_family_t family)
 {
-    size_t room = ICMP_ERROR_FRAME_MAX - ip_headers_len(AF_INET) -
-                  ICMP_HEADER_LEN;
-
-    return icmp_build(buf, ICMP_ERROR_FRAME_MAX, headers, type, code, rest,
-                      quote, MIN(quote_len, room));
+    return family == AF_INET ? ICMP_ERROR_FRAME_MAX : ICMP6_ERROR_FRAME_MAX;
 }
 
-size_t icmp_error_build(uint8_t buf[ICMP_ERROR_FRAME_MAX],
-                        const IpHeaders *headers, uint8_t type, uint8_t code,
-                        uint32_t rest, const Frame *frame, const IpPacket *ip)
+size_t icmp_error_build_quote(uint8_t *buf, const IpHeaders *headers,
+                              uint8_t type, uint8_t code, uint32_t rest,
+                              const uint8_t *quote, size_t quote_len)
 {
-    size_t before = ip_headers_len(AF_INET) + ICMP_HEADER_LEN;
+    size_t max = icmp_error_max(headers->src.family);
+    size_t room = max - ip_headers_len(headers->src.family) - ICMP_HEADER_LEN;
+
+    return icmp_build(buf, max, headers, type, code, rest, quote,
+                      MIN(quote_len, room));
+}
+
+size_t icmp_error_build(uint8_t *buf, const IpHeaders *headers, uint8_t type,
+                        uint8_t code, uint32_t rest, const Frame *frame,
+                        const IpPacket *ip)
+{
+    size_t before = ip_headers_len(headers->src.family) + ICMP_HEADER_LEN;
     size_t len = ip->l4_off - ip->l3_off + ip->l4_len;
 
     len = frame_peek(frame, ip->l3_off, buf + before,
-                     MIN(len, ICMP_ERROR_FRAME_MAX - before));
+                     MIN(len, icmp_error_max(headers->src.family) - before));
     return icmp_error_build_quote(buf, headers, type, code, rest,
                                   buf + before, len);
 }

@@ -44,14 +44,15 @@ static inline uint16_t icmp_echo_seq(const IcmpMessage *icmp)
 }
 
 /**
- * icmp_parse: an ICMP message with a right checksum, not in a fragment.
+ * icmp_parse: an ICMP message, or ICMPv6 over IPv6, with a right checksum, not
+ * in a fragment.
  * Cost: reads the whole packet.
  */
 bool icmp_parse(const Frame *frame, const IpPacket *ip, IcmpMessage *ret_icmp);
 
 /**
  * icmp_build: a whole frame in contiguous memory; for echo messages.
- * @headers: @proto is set to ICMP here
+ * @headers: @proto is set here; the version is that of @src
  * @payload: may already lie in its place in @buf: at ip_headers_len() + 8
  *
  * Returns: bytes of the frame; 0 if they do not fit into @size or an IP packet.
@@ -70,23 +71,25 @@ bool icmp_error_allowed(const Frame *frame, const IpPacket *ip);
 
 /**
  * icmp_error_build: an error about @ip, which it quotes from its IP header on,
- * as far as 576 bytes allow.  The caller has asked icmp_error_allowed().
- * @headers: from us to the offender; @proto is set to ICMP here
- * @rest: for ICMP_FRAG_NEEDED the MTU (RFC 1191 4), else 0
+ * as far as 576 bytes allow (ICMPv6: 1280).  The caller has asked
+ * icmp_error_allowed() or icmp6_error_allowed().
+ * @buf: ICMP_ERROR_FRAME_MAX bytes, of ICMPv6 ICMP6_ERROR_FRAME_MAX
+ * @headers: from us to the offender; @proto is set here
+ * @rest: for ICMP_FRAG_NEEDED (RFC 1191 4) and ICMP6_PACKET_TOO_BIG the MTU, for
+ *     ICMP6_PARAM_PROB a pointer, else 0
  *
  * Returns: bytes of the frame.
  */
-size_t icmp_error_build(uint8_t buf[ICMP_ERROR_FRAME_MAX],
-                        const IpHeaders *headers, uint8_t type, uint8_t code,
-                        uint32_t rest, const Frame *frame, const IpPacket *ip);
+size_t icmp_error_build(uint8_t *buf, const IpHeaders *headers, uint8_t type,
+                        uint8_t code, uint32_t rest, const Frame *frame,
+                        const IpPacket *ip);
 
 /**
  * icmp_error_build_quote: the same about a packet that exists no more: @quote
  * begins with its IP header and goes on with at least 8 bytes.
  */
-size_t icmp_error_build_quote(uint8_t buf[ICMP_ERROR_FRAME_MAX],
-                              const IpHeaders *headers, uint8_t type,
-                              uint8_t code, uint32_t rest,
+size_t icmp_error_build_quote(uint8_t *buf, const IpHeaders *headers,
+                              uint8_t type, uint8_t code, uint32_t rest,
                               const uint8_t *quote, size_t quote_len);
 
 /**

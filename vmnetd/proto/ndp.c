@@ -258,7 +258,7 @@ bool ndp_parse(const Frame *frame, const IpPacket *ip, NdpMessage *ret_ndp)
 
     if (ip->ttl != NDP_HOP_LIMIT || ip->l4_len > sizeof(buf) ||
         ip->l4_off != ip->l3_off + IPV6_HEADER_LEN ||
-        !icmp6_parse(frame, ip, &icmp) || icmp.code != 0) {
+        !icmp_parse(frame, ip, &icmp) || icmp.code != 0) {
         return false;
     }
     ndp.type = icmp.type;
@@ -317,7 +317,7 @@ static size_t message_build(uint8_t *buf, size_t size, const IpHeaders *headers,
         return 0;
     }
     h.ttl = NDP_HOP_LIMIT;
-    return icmp6_build(buf, size, &h, type, 0, rest, body->start,
+    return icmp_build(buf, size, &h, type, 0, rest, body->start,
                        writer_len(body));
 }
 
