@@ -7,8 +7,10 @@
 
 #include <string.h>
 
-/* Frames up to this are copied to be sent together: a system call for each
- * would cost more. */
+/*
+ * Frames up to this are copied to be sent together: a system call for each
+ * would cost more.
+ */
 #define SHORT_FRAME_BYTES 2048
 /* Longer ones go out of the NIC's own pieces, unless there are more. */
 #define LONG_FRAME_PIECES 64
@@ -212,7 +214,8 @@ VmnetTxVerdict vmnet_tx_add(VmnetTx *tx, VmnetInterface *interface,
         verdict = vmnet_tx_flush(tx, interface);
     }
     if (size > SHORT_FRAME_BYTES && verdict == VMNET_TX_TAKEN) {
-        verdict = write_long(tx, interface, header, iov, n_iov, header_len, size);
+        verdict = write_long(tx, interface, header, iov, n_iov, header_len,
+                             size);
     } else if (size <= SHORT_FRAME_BYTES && verdict != VMNET_TX_GONE) {
         /* A flush that did not take all may still have made room. */
         if (tx->n == VMNET_BATCH_FRAMES) {

@@ -22,7 +22,7 @@
 
 /** VMNET_BATCH_FRAMES: what vmnetd's switch takes at once too. */
 #define VMNET_BATCH_FRAMES 64
-/** VMNET_FRAME_BYTES_MAX: 64 KiB of payload, Ethernet with a VLAN tag, header */
+/** VMNET_FRAME_BYTES_MAX: 64 KiB, Ethernet with a VLAN tag, header */
 #define VMNET_FRAME_BYTES_MAX (65535 + 18 + VMNET_VIRTIO_HEADER_BYTES)
 
 typedef struct VmnetTx VmnetTx;

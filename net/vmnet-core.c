@@ -113,13 +113,15 @@ static void core_lost(VmnetCore *core, const GError *error)
 {
     bool sender_waits = core->sender_waits;
 
-    if (core->state == VMNET_CORE_WAITING || core->state == VMNET_CORE_STOPPED) {
+    if (core->state == VMNET_CORE_WAITING
+        || core->state == VMNET_CORE_STOPPED) {
         return;
     }
     g_clear_error(&core->error);
-    core->error = error ? g_error_copy(error)
-                        : g_error_new_literal(VMNET_ERROR, VMNET_SETUP_INCOMPLETE,
-                                              "vmnetd has ended the connection");
+    core->error = error
+                  ? g_error_copy(error)
+                  : g_error_new(VMNET_ERROR, VMNET_SETUP_INCOMPLETE,
+                                "vmnetd has ended the connection");
     disconnect(core);
     core->nic_full = false;
     core->sender_waits = false;
@@ -319,8 +321,8 @@ void vmnet_core_stop(VmnetCore *core)
     }
     core->ops->set_timer(core->opaque, -1);
     set_state(core, VMNET_CORE_STOPPED);
-    if (core->interface
-        && vmnet_interface_get_state(core->interface) == VMNET_INTERFACE_RUNNING) {
+    if (core->interface && vmnet_interface_get_state(core->interface)
+                           == VMNET_INTERFACE_RUNNING) {
         vmnet_tx_flush(core->tx, core->interface);
         /* A netdev that is made at once again finds its ports free. */
         vmnet_interface_stop(core->interface, VMNET_CORE_WAIT_MS, NULL);

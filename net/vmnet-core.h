@@ -48,7 +48,7 @@ typedef struct VmnetCore VmnetCore;
 /**
  * VmnetCoreState:
  * @VMNET_CORE_STOPPED: not started, or stopped.
- * @VMNET_CORE_CONNECTING: a daemon is looked for, started, asked for the netdev.
+ * @VMNET_CORE_CONNECTING: a daemon is looked for, started, asked for a netdev.
  * @VMNET_CORE_RUNNING: frames flow: the link is up.
  * @VMNET_CORE_WAITING: that failed, or the daemon is gone; a timer runs.
  */
@@ -90,8 +90,10 @@ typedef struct VmnetCoreOps {
     bool (*receive)(void *opaque, const uint8_t *frame, size_t size);
     /** @room: after a vmnet_core_send() that returned false: send again. */
     void (*room)(void *opaque);
-    /** @link: the state changed; @again: the guest has been here before, and
-     * should make itself known. */
+    /**
+     * @link: the state changed; @again: the guest has been here before, and
+     * should make itself known.
+     */
     void (*link)(void *opaque, bool up, bool again);
     /** @event: what the daemon told, @data is a JSON object. */
     void (*event)(void *opaque, const char *name, const char *data);
@@ -193,8 +195,10 @@ VmnetCoreState vmnet_core_get_state(const VmnetCore *core);
 /** vmnet_core_get_error: (nullable): what ended the last connection. */
 const char *vmnet_core_get_error(const VmnetCore *core);
 void vmnet_core_get_counters(const VmnetCore *core, VmnetCoreCounters *ret);
-/** vmnet_core_describe: (transfer full): one line, such as
- * "network=shared,subnet=192.168.107.0/24,port=seqpacket,state=up". */
+/**
+ * vmnet_core_describe: (transfer full): one line, such as
+ * "network=shared,subnet=192.168.107.0/24,port=seqpacket,state=up".
+ */
 char *vmnet_core_describe(const VmnetCore *core);
 
 #endif

@@ -1,0 +1,520 @@
+/*
+ * QTest of the vmnet netdevs on Linux: packets, by the registers of an e1000
+ *
+ *   this test: driver, IP, DHCP --- QEMU: e1000 --- vmnetd
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "qemu/osdep.h"
+#include <arpa/inet.h>
+#include "libqtest.h"
+#include "libqos/malloc-pc.h"
+#include "libqos/pci-pc.h"
+#include "qemu/bswap.h"
+#include "vmnet-daemon.h"
+#if QEMU_VERSION_MAJOR >= 10
+#include "qobject/qdict.h"
+#include "qobject/qlist.h"
+#else
+#include "qapi/qmp/qdict.h"
+#include "qapi/qmp/qlist.h"
+#endif
+
+#define E1000_SLOT 5
+#define RING_SIZE 16
+#define BUFFER_BYTES 2048
+#define WAIT_S 10
+
+/* Registers and bits of the 82540EM, of those that are needed here */
+#define REG_STATUS 0x0008
+#define REG_RCTL 0x0100
+#define REG_TCTL 0x0400
+#define REG_RX_RING 0x2800
+#define REG_TX_RING 0x3800
+#define RING_LOW 0x00
+#define RING_LEN 0x08
+#define RING_HEAD 0x10
+#define RING_TAIL 0x18
+#define RCTL_ENABLE (1 << 1)
+#define RCTL_PROMISCUOUS (1 << 3)
+#define RCTL_BROADCAST (1 << 15)
+#define TCTL_ENABLE (1 << 1)
+#define TX_END_OF_PACKET (1 << 0)
+#define TX_REPORT_STATUS (1 << 3)
+#define DESC_DONE (1 << 0)
+#define DESC_BYTES 16
+#define DESC_LENGTH 8
+#define DESC_COMMAND 11
+#define DESC_STATUS 12
+
+typedef struct Machine {
+    QTestState *qts;
+    QGuestAllocator alloc;
+    QPCIBus *bus;
+    QPCIDevice *nic;
+    QPCIBar bar;
+    uint64_t rx_ring, rx_buffers;
+    uint64_t tx_ring, tx_buffer;
+    unsigned rx_next, rx_tail, tx_next;
+    uint8_t mac[6];
+} Machine;
+
+static void write_reg(Machine *m, uint64_t reg, uint32_t value)
+{
+    qpci_io_writel(m->nic, m->bar, reg, value);
+}
+
+static void set_ring(Machine *m, uint64_t reg, uint64_t ring)
+{
+    write_reg(m, reg + RING_LOW, ring);
+    write_reg(m, reg + RING_LOW + 4, ring >> 32);
+    write_reg(m, reg + RING_LEN, RING_SIZE * DESC_BYTES);
+    write_reg(m, reg + RING_HEAD, 0);
+    write_reg(m, reg + RING_TAIL, 0);
+}
+
+/* Give the NIC room for @n more frames. */
+static void give_room(Machine *m, unsigned n)
+{
+    for (; n > 0; n--) {
+        uint64_t desc = m->rx_ring + m->rx_tail * DESC_BYTES;
+
+        qtest_writeq(m->qts, desc, m->rx_buffers + m->rx_tail * BUFFER_BYTES);
+        qtest_writeq(m->qts, desc + 8, 0);
+        m->rx_tail = (m->rx_tail + 1) % RING_SIZE;
+    }
+    write_reg(m, REG_RX_RING + RING_TAIL, m->rx_tail);
+}
+
+static Machine *machine_new(const char *netdev, uint8_t number, unsigned room)
+{
+    Machine *m = g_new0(Machine, 1);
+
+    memcpy(m->mac, (uint8_t[]){ 0x52, 0x54, 0, 0x77, 0, number }, 6);
+    m->qts = qtest_initf("-M pc -nodefaults -netdev %s,id=n -device e1000,"
+                         "netdev=n,id=nic,mac=52:54:00:77:00:%02x,addr=%d",
+                         netdev, number, E1000_SLOT);
+    pc_alloc_init(&m->alloc, m->qts, ALLOC_NO_FLAGS);
+    m->bus = qpci_new_pc(m->qts, &m->alloc);
+    m->nic = qpci_device_find(m->bus, QPCI_DEVFN(E1000_SLOT, 0));
+    g_assert_nonnull(m->nic);
+    qpci_device_enable(m->nic);
+    m->bar = qpci_iomap(m->nic, 0, NULL);
+    m->rx_ring = guest_alloc(&m->alloc, RING_SIZE * DESC_BYTES);
+    m->tx_ring = guest_alloc(&m->alloc, RING_SIZE * DESC_BYTES);
+    m->rx_buffers = guest_alloc(&m->alloc, RING_SIZE * BUFFER_BYTES);
+    m->tx_buffer = guest_alloc(&m->alloc, BUFFER_BYTES);
+    set_ring(m, REG_RX_RING, m->rx_ring);
+    set_ring(m, REG_TX_RING, m->tx_ring);
+    write_reg(m, REG_TCTL, TCTL_ENABLE);
+    write_reg(m, REG_RCTL, RCTL_ENABLE | RCTL_PROMISCUOUS | RCTL_BROADCAST);
+    give_room(m, room);
+    /* It takes frames a while after it was told to. */
+    qtest_clock_step(m->qts, 2 * 1000000000LL);
+    return m;
+}
+
+static void machine_free(Machine *m)
+{
+    g_free(m->nic);
+    qpci_free_pc(m->bus);
+    alloc_destroy(&m->alloc);
+    qtest_quit(m->qts);
+    g_free(m);
+}
+
+static void transmit(Machine *m, const uint8_t *frame, size_t size)
+{
+    uint64_t desc = m->tx_ring + m->tx_next * DESC_BYTES;
+
+    qtest_memwrite(m->qts, m->tx_buffer, frame, size);
+    qtest_writeq(m->qts, desc, m->tx_buffer);
+    qtest_writeq(m->qts, desc + 8, 0);
+    qtest_writew(m->qts, desc + DESC_LENGTH, size);
+    qtest_writeb(m->qts, desc + DESC_COMMAND,
+                 TX_END_OF_PACKET | TX_REPORT_STATUS);
+    m->tx_next = (m->tx_next + 1) % RING_SIZE;
+    write_reg(m, REG_TX_RING + RING_TAIL, m->tx_next);
+    g_assert_cmpint(qtest_readb(m->qts, desc + DESC_STATUS) & DESC_DONE, ==,
+                    DESC_DONE);
+}
+
+/* The next frame, if it has come; 0: none yet. */
+static size_t receive(Machine *m, uint8_t *frame)
+{
+    uint64_t desc = m->rx_ring + m->rx_next * DESC_BYTES;
+    size_t size;
+
+    if (!(qtest_readb(m->qts, desc + DESC_STATUS) & DESC_DONE)) {
+        return 0;
+    }
+    size = qtest_readw(m->qts, desc + DESC_LENGTH);
+    g_assert_cmpuint(size, <=, BUFFER_BYTES);
+    qtest_memread(m->qts, m->rx_buffers + m->rx_next * BUFFER_BYTES, frame,
+                  size);
+    qtest_writeb(m->qts, desc + DESC_STATUS, 0);
+    m->rx_next = (m->rx_next + 1) % RING_SIZE;
+    return size;
+}
+
+typedef bool Match(const uint8_t *frame, size_t size, const void *what);
+
+/* Wait for the frame that @match wants; others are passed over. */
+static bool await(Machine *m, Match *match, const void *what, uint8_t *frame,
+                  gint64 wait_us)
+{
+    gint64 end = g_get_monotonic_time() + wait_us;
+
+    do {
+        size_t size = receive(m, frame);
+
+        if (size) {
+            give_room(m, 1);
+            if (match(frame, size, what)) {
+                return true;
+            }
+        } else {
+            g_usleep(500);
+        }
+    } while (g_get_monotonic_time() < end);
+    return false;
+}
+
+static uint16_t checksum(const uint8_t *data, size_t size)
+{
+    uint32_t sum = 0;
+    size_t i;
+
+    for (i = 0; i + 1 < size; i += 2) {
+        sum += lduw_be_p(data + i);
+    }
+    while (sum >> 16) {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    return ~sum;
+}
+
+static void ethernet(Machine *m, uint8_t *frame, const uint8_t *to,
+                     uint16_t type)
+{
+    memcpy(frame, to, 6);
+    memcpy(frame + 6, m->mac, 6);
+    stw_be_p(frame + 12, type);
+}
+
+/* IPv4 header at 14, of @size bytes with payload */
+static void ipv4(uint8_t *frame, uint8_t protocol, uint32_t from, uint32_t to,
+                 size_t size)
+{
+    uint8_t *ip = frame + 14;
+
+    memset(ip, 0, 20);
+    ip[0] = 0x45;
+    stw_be_p(ip + 2, size);
+    ip[8] = 64;
+    ip[9] = protocol;
+    stl_be_p(ip + 12, from);
+    stl_be_p(ip + 16, to);
+    stw_be_p(ip + 10, checksum(ip, 20));
+}
+
+static const uint8_t broadcast[6] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
+
+#define DHCP_AT (14 + 20 + 8)
+#define DHCP_OPTIONS (DHCP_AT + 240)
+
+/* A DHCP message: DISCOVER, or REQUEST for @address of @server */
+static void send_dhcp(Machine *m, uint8_t type, uint32_t address,
+                      uint32_t server)
+{
+    uint8_t frame[DHCP_OPTIONS + 60] = { 0 };
+    uint8_t *option = frame + DHCP_OPTIONS;
+
+    ethernet(m, frame, broadcast, 0x0800);
+    frame[DHCP_AT] = 1;
+    frame[DHCP_AT + 1] = 1;
+    frame[DHCP_AT + 2] = 6;
+    stl_be_p(frame + DHCP_AT + 4, 0x12345678);
+    memcpy(frame + DHCP_AT + 28, m->mac, 6);
+    stl_be_p(frame + DHCP_AT + 236, 0x63825363);
+    memcpy(option, (uint8_t[]){ 53, 1, type }, 3);
+    option += 3;
+    if (address) {
+        memcpy(option, (uint8_t[]){ 50, 4 }, 2);
+        stl_be_p(option + 2, address);
+        memcpy(option + 6, (uint8_t[]){ 54, 4 }, 2);
+        stl_be_p(option + 8, server);
+        option += 12;
+    }
+    *option = 255;
+    stw_be_p(frame + 34, 68);
+    stw_be_p(frame + 36, 67);
+    stw_be_p(frame + 38, sizeof(frame) - 34);
+    ipv4(frame, 17, 0, 0xffffffff, sizeof(frame) - 14);
+    transmit(m, frame, sizeof(frame));
+}
+
+static const uint8_t *dhcp_option(const uint8_t *frame, size_t size,
+                                  uint8_t code)
+{
+    size_t at = DHCP_OPTIONS;
+
+    while (at + 2 <= size && frame[at] != 255) {
+        if (frame[at] == code && at + 2 + frame[at + 1] <= size) {
+            return frame + at + 2;
+        }
+        at += frame[at] ? 2 + frame[at + 1] : 1;
+    }
+    return NULL;
+}
+
+static bool is_dhcp(const uint8_t *frame, size_t size, const void *type)
+{
+    const uint8_t *value;
+
+    if (size < DHCP_OPTIONS || lduw_be_p(frame + 12) != 0x0800
+        || frame[23] != 17 || lduw_be_p(frame + 36) != 68) {
+        return false;
+    }
+    value = dhcp_option(frame, size, 53);
+    return value && *value == *(const uint8_t *)type;
+}
+
+/* Discover, offer, request, acknowledge: the address, and the gateway's. */
+static uint32_t get_address(Machine *m, uint32_t *ret_gateway)
+{
+    uint8_t frame[BUFFER_BYTES];
+    uint8_t offer = 2, ack = 5;
+    uint32_t address, server;
+
+    send_dhcp(m, 1, 0, 0);
+    g_assert_true(await(m, is_dhcp, &offer, frame, WAIT_S * G_USEC_PER_SEC));
+    address = ldl_be_p(frame + DHCP_AT + 16);
+    server = ldl_be_p(dhcp_option(frame, BUFFER_BYTES, 54));
+    send_dhcp(m, 3, address, server);
+    g_assert_true(await(m, is_dhcp, &ack, frame, WAIT_S * G_USEC_PER_SEC));
+    g_assert_cmphex((uint32_t)ldl_be_p(frame + DHCP_AT + 16), ==, address);
+    *ret_gateway = server;
+    return address;
+}
+
+static bool is_arp_reply(const uint8_t *frame, size_t size, const void *from)
+{
+    return size >= 42 && lduw_be_p(frame + 12) == 0x0806
+           && lduw_be_p(frame + 20) == 2
+           && (uint32_t)ldl_be_p(frame + 28) == *(const uint32_t *)from;
+}
+
+static void resolve(Machine *m, uint32_t own, uint32_t address,
+                    uint8_t *ret_mac)
+{
+    uint8_t frame[BUFFER_BYTES] = { 0 };
+
+    ethernet(m, frame, broadcast, 0x0806);
+    memcpy(frame + 14, (uint8_t[]){ 0, 1, 8, 0, 6, 4, 0, 1 }, 8);
+    memcpy(frame + 22, m->mac, 6);
+    stl_be_p(frame + 28, own);
+    stl_be_p(frame + 38, address);
+    transmit(m, frame, 60);
+    g_assert_true(await(m, is_arp_reply, &address, frame,
+                        WAIT_S * G_USEC_PER_SEC));
+    memcpy(ret_mac, frame + 22, 6);
+}
+
+static bool is_echo_reply(const uint8_t *frame, size_t size, const void *from)
+{
+    return size >= 42 && lduw_be_p(frame + 12) == 0x0800 && frame[23] == 1
+           && frame[34] == 0
+           && (uint32_t)ldl_be_p(frame + 26) == *(const uint32_t *)from;
+}
+
+static void ping(Machine *m, uint32_t own, uint32_t address, const uint8_t *mac)
+{
+    uint8_t frame[BUFFER_BYTES] = { 0 };
+
+    ethernet(m, frame, mac, 0x0800);
+    ipv4(frame, 1, own, address, 20 + 8 + 56);
+    frame[34] = 8;
+    stw_be_p(frame + 38, 7);
+    stw_be_p(frame + 36, checksum(frame + 34, 64));
+    transmit(m, frame, 14 + 20 + 8 + 56);
+    g_assert_true(await(m, is_echo_reply, &address, frame,
+                        WAIT_S * G_USEC_PER_SEC));
+}
+
+/* What a guest does first; and QMP tells of it. */
+static void test_dhcp_arp_ping(void)
+{
+    Machine *m = machine_new("vmnet-shared", 1, RING_SIZE - 1);
+    uint32_t gateway, address = get_address(m, &gateway);
+    struct in_addr in = { htonl(address) };
+    QDict *event, *response, *netdev, *lease;
+    uint8_t mac[6];
+
+    resolve(m, address, gateway, mac);
+    ping(m, address, gateway, mac);
+
+    event = qtest_qmp_eventwait_ref(m->qts, "VMNET_LEASE_ADDED");
+    lease = qdict_get_qdict(event, "data");
+    g_assert_cmpstr(qdict_get_str(lease, "address"), ==, inet_ntoa(in));
+    g_assert_cmpstr(qdict_get_str(lease, "netdev"), ==, "n");
+    g_assert_cmpstr(qdict_get_str(lease, "mac"), ==, "52:54:00:77:00:01");
+    qobject_unref(event);
+
+    response = qtest_qmp(m->qts, "{'execute': 'query-vmnet'}");
+    netdev = qobject_to(QDict, qlist_peek(qdict_get_qlist(response, "return")));
+    g_assert_cmpint(qdict_get_int(netdev, "tx-frames"), >=, 4);
+    g_assert_cmpint(qdict_get_int(netdev, "rx-frames"), >=, 4);
+    g_assert_cmpint(qdict_get_int(netdev, "tx-dropped"), ==, 0);
+    qobject_unref(response);
+    machine_free(m);
+}
+
+static bool is_number(const uint8_t *frame, size_t size, const void *number)
+{
+    return size >= 60 && lduw_be_p(frame + 12) == 0x88b5
+           && frame[14] == *(const uint8_t *)number;
+}
+
+static void send_number(Machine *m, const uint8_t *to, uint8_t number)
+{
+    uint8_t frame[60] = { 0 };
+
+    ethernet(m, frame, to, 0x88b5);
+    frame[14] = number;
+    transmit(m, frame, sizeof(frame));
+}
+
+/* Two machines of one network, in order and both ways. */
+static void test_two_machines(void)
+{
+    Machine *a = machine_new("vmnet-host,network=pair", 1, RING_SIZE - 1);
+    Machine *b = machine_new("vmnet-host,network=pair", 2, RING_SIZE - 1);
+    uint8_t frame[BUFFER_BYTES];
+    uint8_t i;
+
+    for (i = 0; i < 40; i++) {
+        send_number(a, i ? b->mac : broadcast, i);
+        g_assert_true(await(b, is_number, &i, frame, WAIT_S * G_USEC_PER_SEC));
+        send_number(b, a->mac, i);
+        g_assert_true(await(a, is_number, &i, frame, WAIT_S * G_USEC_PER_SEC));
+    }
+    machine_free(a);
+    machine_free(b);
+}
+
+/* A NIC without room holds frames up; none is lost and none comes twice. */
+static void test_full_nic(void)
+{
+    Machine *a = machine_new("vmnet-host,network=full", 1, RING_SIZE - 1);
+    Machine *b = machine_new("vmnet-host,network=full", 2, 2);
+    uint8_t frame[BUFFER_BYTES];
+    uint8_t i, hello = 255;
+
+    send_number(b, broadcast, hello);
+    g_assert_true(await(a, is_number, &hello, frame, WAIT_S * G_USEC_PER_SEC));
+    for (i = 0; i < 30; i++) {
+        send_number(a, b->mac, i);
+    }
+    for (i = 0; i < 30; i++) {
+        g_assert_true(await(b, is_number, &i, frame, WAIT_S * G_USEC_PER_SEC));
+    }
+    machine_free(a);
+    machine_free(b);
+}
+
+/* What comes while the machine is stopped is there when it goes on. */
+static void test_stop_cont(void)
+{
+    Machine *a = machine_new("vmnet-host,network=stop", 1, RING_SIZE - 1);
+    Machine *b = machine_new("vmnet-host,network=stop", 2, RING_SIZE - 1);
+    uint8_t frame[BUFFER_BYTES];
+    uint8_t first = 1, second = 2;
+
+    send_number(b, broadcast, first);
+    g_assert_true(await(a, is_number, &first, frame, WAIT_S * G_USEC_PER_SEC));
+    qtest_qmp_assert_success(b->qts, "{'execute': 'stop'}");
+    send_number(a, b->mac, second);
+    g_assert_false(await(b, is_number, &second, frame, G_USEC_PER_SEC / 5));
+    qtest_qmp_assert_success(b->qts, "{'execute': 'cont'}");
+    g_assert_true(await(b, is_number, &second, frame, WAIT_S * G_USEC_PER_SEC));
+    machine_free(a);
+    machine_free(b);
+}
+
+static void test_isolated(void)
+{
+    Machine *a = machine_new("vmnet-host,network=alone,isolated=on", 1,
+                             RING_SIZE - 1);
+    Machine *b = machine_new("vmnet-host,network=alone,isolated=on", 2,
+                             RING_SIZE - 1);
+    uint8_t frame[BUFFER_BYTES];
+    uint32_t gateway, address;
+    uint8_t number = 9, mac[6];
+
+    address = get_address(b, &gateway);
+    send_number(a, broadcast, number);
+    g_assert_false(await(b, is_number, &number, frame, G_USEC_PER_SEC / 5));
+    resolve(b, address, gateway, mac);
+    machine_free(a);
+    machine_free(b);
+}
+
+/* vmnetd dies and comes back: packets flow, with the address of before. */
+static void test_daemon_back(void)
+{
+    Machine *m = machine_new("vmnet-shared", 3, RING_SIZE - 1);
+    uint32_t gateway, address = get_address(m, &gateway);
+    QDict *response = NULL, *netdev;
+    uint8_t mac[6];
+
+    vmnet_daemon_kill();
+    vmnet_daemon_restart();
+    do {
+        qobject_unref(response);
+        response = qtest_qmp(m->qts, "{'execute': 'query-vmnet'}");
+        netdev = qobject_to(QDict,
+                            qlist_peek(qdict_get_qlist(response, "return")));
+    } while (qdict_get_int(netdev, "reconnects") == 0);
+    qobject_unref(response);
+    /* The NIC takes its time to see the link. */
+    qtest_clock_step(m->qts, 2 * 1000000000LL);
+    resolve(m, address, gateway, mac);
+    g_assert_cmphex(get_address(m, &gateway), ==, address);
+    machine_free(m);
+}
+
+/* With the NIC in front, netdev_del leaves a NIC without a cable. */
+static void test_hot_unplug(void)
+{
+    Machine *m = machine_new("vmnet-shared", 4, RING_SIZE - 1);
+    uint32_t gateway;
+
+    get_address(m, &gateway);
+    qtest_qmp_assert_success(m->qts, "{'execute': 'netdev_del',"
+                             " 'arguments': {'id': 'n'}}");
+    send_number(m, broadcast, 1);
+    qtest_qmp_assert_success(m->qts, "{'execute': 'query-status'}");
+    machine_free(m);
+}
+
+int main(int argc, char **argv)
+{
+    int status;
+
+    g_test_init(&argc, &argv, NULL);
+    if (!vmnet_daemon_start()) {
+        g_print("1..0 # SKIP no vmnetd: neither $VMNETD nor in PATH\n");
+        return 0;
+    }
+    qtest_add_func("/vmnet/packets/dhcp-arp-ping", test_dhcp_arp_ping);
+    qtest_add_func("/vmnet/packets/two-machines", test_two_machines);
+    qtest_add_func("/vmnet/packets/full-nic", test_full_nic);
+    qtest_add_func("/vmnet/packets/stop-cont", test_stop_cont);
+    qtest_add_func("/vmnet/packets/isolated", test_isolated);
+    qtest_add_func("/vmnet/packets/daemon-back", test_daemon_back);
+    qtest_add_func("/vmnet/packets/hot-unplug", test_hot_unplug);
+    status = g_test_run();
+    vmnet_daemon_end();
+    return status;
+}

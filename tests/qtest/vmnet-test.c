@@ -1,0 +1,416 @@
+/*
+ * QTest of the vmnet netdevs on Linux: options, commands, life and death
+ *
+ *   QEMU (-M none) --- vmnetd of the test's own
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "qemu/osdep.h"
+#include "libqtest.h"
+#include "qapi/error.h"
+#include "vmnet-daemon.h"
+#if QEMU_VERSION_MAJOR >= 10
+#include "qobject/qdict.h"
+#include "qobject/qjson.h"
+#include "qobject/qlist.h"
+#else
+#include "qapi/qmp/qdict.h"
+#include "qapi/qmp/qjson.h"
+#include "qapi/qmp/qlist.h"
+#endif
+
+#define WAIT_S 10
+/*
+ * What a command may take while vmnetd does not answer; 200 ms are allowed to
+ * wait for it, the rest is this machine's.
+ */
+#define STUCK_MS 500
+
+static QTestState *start(void)
+{
+    return qtest_init("-M none -nodefaults");
+}
+
+static void add(QTestState *qts, const char *options)
+{
+    qtest_qmp_assert_success(qts, "{'execute': 'netdev_add', 'arguments': %p}",
+                             qobject_from_json(options, &error_abort));
+}
+
+/* The only netdev, as query-vmnet tells of it. */
+static QDict *query(QTestState *qts)
+{
+    QDict *response = qtest_qmp(qts, "{'execute': 'query-vmnet'}");
+    QList *list = qdict_get_qlist(response, "return");
+    QDict *netdev;
+
+    g_assert_nonnull(list);
+    g_assert_cmpuint(qlist_size(list), ==, 1);
+    netdev = qobject_to(QDict, qlist_peek(list));
+    qobject_ref(netdev);
+    qobject_unref(response);
+    return netdev;
+}
+
+/* Ask until @member is @value; NULL: is there. */
+static QDict *query_until(QTestState *qts, const char *member,
+                          const char *value)
+{
+    gint64 end = g_get_monotonic_time() + WAIT_S * G_USEC_PER_SEC;
+
+    for (;;) {
+        QDict *netdev = query(qts);
+        const char *now = qdict_get_try_str(netdev, member);
+
+        if (now && (!value || !strcmp(now, value))) {
+            return netdev;
+        }
+        if (g_get_monotonic_time() > end) {
+            g_error("%s is '%s' instead of '%s'", member, now ?: "absent",
+                    value ?: "there");
+        }
+        qobject_unref(netdev);
+        g_usleep(2000);
+    }
+}
+
+static void expect_error(QDict *response, const char *text)
+{
+    QDict *error = qdict_get_qdict(response, "error");
+
+    if (!error) {
+        g_error("no error, but there should be '%s'", text);
+    }
+    g_assert_cmpstr(qdict_get_str(error, "desc"), ==, text);
+    qobject_unref(response);
+}
+
+/* Options that are wrong: the texts are QEMU's where it has one. */
+static void test_errors(void)
+{
+    static const struct {
+        const char *options;
+        const char *error;
+    } table[] = {
+        { "{'type': 'vmnet-shared', 'id': 'n', 'start-address': '192.168.9.1'}",
+          "'start-address', 'end-address', 'subnet-mask' should be provided "
+          "together" },
+        { "{'type': 'vmnet-host', 'id': 'n', 'end-address': '192.168.9.1',"
+          " 'subnet-mask': '255.255.255.0'}",
+          "'start-address', 'end-address', 'subnet-mask' should be provided "
+          "together" },
+        { "{'type': 'vmnet-host', 'id': 'n', 'net-uuid': 'none'}",
+          "Invalid UUID provided in 'net-uuid'" },
+        { "{'type': 'vmnet-shared', 'id': 'n', 'net-uuid': 'x'}",
+          "Parameter 'net-uuid' is unexpected" },
+        { "{'type': 'vmnet-bridged', 'id': 'n'}",
+          "Parameter 'ifname' is missing" },
+        { "{'type': 'vmnet-shared'}", "Parameter 'id' is missing" },
+        { "{'type': 'vmnet-shared', 'id': 'n', 'mtu': 67}",
+          "netdev 'n': mtu 67 is not in 68 to 65520" },
+        { "{'type': 'vmnet-shared', 'id': 'n', 'match': 'maybe'}",
+          "Parameter 'match' does not accept value 'maybe'" },
+        { "{'type': 'vmnet-shared', 'id': 'n', 'isolated': 'on'}",
+          "Invalid parameter type for 'isolated', expected: boolean" },
+    };
+    QTestState *qts = start();
+    size_t i;
+
+    for (i = 0; i < ARRAY_SIZE(table); i++) {
+        QDict *response;
+        char *info;
+
+        response = qtest_qmp(qts, "{'execute': 'netdev_add', 'arguments': %p}",
+                             qobject_from_json(table[i].options, &error_abort));
+        expect_error(response, table[i].error);
+        info = qtest_hmp(qts, "info network");
+        g_assert_cmpstr(info, ==, "");
+        g_free(info);
+    }
+    qtest_quit(qts);
+}
+
+/* Until vmnetd bridges for a user it says what is missing. */
+static void test_bridged(void)
+{
+    QTestState *qts = start();
+    QDict *response = qtest_qmp(qts, "{'execute': 'netdev_add', 'arguments':"
+                                " {'type': 'vmnet-bridged', 'id': 'n',"
+                                "  'ifname': 'none0'}}");
+    QDict *error = qdict_get_qdict(response, "error");
+
+    g_assert_nonnull(error);
+    g_assert_nonnull(strstr(qdict_get_str(error, "desc"), "none0"));
+    qobject_unref(response);
+    qtest_quit(qts);
+}
+
+/* Every way to say -netdev says the same. */
+static void test_front_ends(gconstpointer arguments)
+{
+    QTestState *qts = qtest_initf("-nodefaults %s", (const char *)arguments);
+    char *info;
+
+    qobject_unref(query_until(qts, "network", "shared"));
+    info = qtest_hmp(qts, "info network");
+    g_assert_nonnull(strstr(info, "type=vmnet-shared"));
+    g_assert_nonnull(strstr(info, "network=shared"));
+    g_assert_nonnull(strstr(info, "state=up"));
+    g_free(info);
+    qtest_quit(qts);
+}
+
+static void test_hmp(void)
+{
+    QTestState *qts = start();
+    char *text = qtest_hmp(qts, "netdev_add vmnet-shared,id=n,isolated=on");
+
+    g_assert_cmpstr(text, ==, "");
+    g_free(text);
+    qobject_unref(query_until(qts, "state", "up"));
+    text = qtest_hmp(qts, "netdev_add vmnet-shared,id=m,mtu=1");
+    g_assert_cmpstr(text, ==,
+                    "Error: netdev 'm': mtu 1 is not in 68 to 65520\r\n");
+    g_free(text);
+    text = qtest_hmp(qts, "netdev_del n");
+    g_assert_cmpstr(text, ==, "");
+    g_free(text);
+    qtest_quit(qts);
+}
+
+/* The same id, and the same port of the host, at once again. */
+static void test_readd(void)
+{
+    QTestState *qts = start();
+    QDict *response;
+    int i;
+
+    for (i = 0; i < 8; i++) {
+        add(qts, "{'type': 'vmnet-shared', 'id': 'n',"
+                 " 'hostfwd': ['tcp:127.0.0.1:42323-:22']}");
+        qobject_unref(query_until(qts, "state", "up"));
+        expect_error(qtest_qmp(qts, "{'execute': 'netdev_add', 'arguments':"
+                               " {'type': 'vmnet-shared', 'id': 'n'}}"),
+                     "Duplicate ID 'n'");
+        qtest_qmp_assert_success(qts, "{'execute': 'netdev_del',"
+                                 " 'arguments': {'id': 'n'}}");
+        response = qtest_qmp(qts, "{'execute': 'query-vmnet'}");
+        g_assert_true(qlist_empty(qdict_get_qlist(response, "return")));
+        qobject_unref(response);
+    }
+    qtest_quit(qts);
+}
+
+static void test_query(void)
+{
+    QTestState *qts = start();
+    QDict *netdev;
+
+    add(qts, "{'type': 'vmnet-host', 'id': 'n', 'network': 'lab', 'mtu': 9000,"
+             " 'start-address': '192.168.77.1', 'end-address': '192.168.77.99',"
+             " 'subnet-mask': '255.255.255.0'}");
+    netdev = query_until(qts, "network", "lab");
+    g_assert_cmpstr(qdict_get_str(netdev, "id"), ==, "n");
+    g_assert_cmpstr(qdict_get_str(netdev, "type"), ==, "vmnet-host");
+    g_assert_cmpstr(qdict_get_str(netdev, "state"), ==, "up");
+    g_assert_cmpstr(qdict_get_str(netdev, "subnet"), ==, "192.168.77.0/24");
+    g_assert_cmpstr(qdict_get_str(netdev, "gateway"), ==, "192.168.77.1");
+    g_assert_cmpint(qdict_get_int(netdev, "mtu"), ==, 9000);
+    g_assert_cmpint(qdict_get_int(netdev, "reconnects"), ==, 0);
+    g_assert_true(qlist_empty(qdict_get_qlist(netdev, "leases")));
+    g_assert_false(qdict_haskey(netdev, "error"));
+    qobject_unref(netdev);
+    qtest_quit(qts);
+}
+
+static void test_forward(void)
+{
+    QTestState *qts = start();
+    QDict *response, *forward;
+    gint64 port;
+
+    expect_error(qtest_qmp(qts, "{'execute': 'vmnet-forward-add', 'arguments':"
+                           " {'host-port': 0, 'guest-port': 22}}"),
+                 "there is no vmnet netdev");
+    add(qts, "{'type': 'vmnet-shared', 'id': 'n'}");
+    qobject_unref(query_until(qts, "network", "shared"));
+    response = qtest_qmp(qts, "{'execute': 'vmnet-forward-add', 'arguments':"
+                         " {'host-address': '127.0.0.1', 'host-port': 0,"
+                         "  'guest-port': 22}}");
+    forward = qdict_get_qdict(response, "return");
+    g_assert_nonnull(forward);
+    g_assert_cmpstr(qdict_get_str(forward, "netdev"), ==, "n");
+    g_assert_cmpint(qdict_get_int(forward, "guest-port"), ==, 22);
+    port = qdict_get_int(forward, "host-port");
+    g_assert_cmpint(port, >, 0);
+    qobject_unref(response);
+    qtest_qmp_assert_success(qts, "{'execute': 'vmnet-forward-remove',"
+                             " 'arguments': {'host-address': '127.0.0.1',"
+                             " 'host-port': %" PRId64 "}}", port);
+    response = qtest_qmp(qts, "{'execute': 'vmnet-forward-remove',"
+                         " 'arguments': {'host-address': '127.0.0.1',"
+                         " 'host-port': %" PRId64 "}}", port);
+    g_assert_true(qdict_haskey(response, "error"));
+    qobject_unref(response);
+    qtest_quit(qts);
+}
+
+/* A daemon that does not answer holds up nothing. */
+static void test_stuck(void)
+{
+    QTestState *qts = start();
+    gint64 begin;
+    QDict *netdev, *response;
+
+    add(qts, "{'type': 'vmnet-shared', 'id': 'n'}");
+    qobject_unref(query_until(qts, "network", "shared"));
+    vmnet_daemon_signal(SIGSTOP);
+
+    begin = g_get_monotonic_time();
+    qtest_qmp_assert_success(qts, "{'execute': 'query-status'}");
+    qobject_unref(query(qts));
+    g_assert_cmpint(g_get_monotonic_time() - begin, <, 100 * 1000);
+
+    begin = g_get_monotonic_time();
+    response = qtest_qmp(qts, "{'execute': 'vmnet-forward-add', 'arguments':"
+                         " {'host-port': 0, 'guest-port': 22}}");
+    g_assert_true(qdict_haskey(response, "error"));
+    qobject_unref(response);
+    g_assert_cmpint(g_get_monotonic_time() - begin, <, STUCK_MS * 1000);
+
+    begin = g_get_monotonic_time();
+    qtest_qmp_assert_success(qts, "{'execute': 'netdev_del',"
+                             " 'arguments': {'id': 'n'}}");
+    g_assert_cmpint(g_get_monotonic_time() - begin, <, STUCK_MS * 1000);
+
+    begin = g_get_monotonic_time();
+    add(qts, "{'type': 'vmnet-shared', 'id': 'n'}");
+    g_assert_cmpint(g_get_monotonic_time() - begin, <, STUCK_MS * 1000);
+    netdev = query(qts);
+    g_assert_cmpstr(qdict_get_str(netdev, "state"), ==, "connecting");
+    qobject_unref(netdev);
+
+    vmnet_daemon_signal(SIGCONT);
+    qobject_unref(query_until(qts, "state", "up"));
+    qtest_quit(qts);
+}
+
+static void test_lost(void)
+{
+    QTestState *qts = start();
+    QDict *netdev;
+
+    add(qts, "{'type': 'vmnet-shared', 'id': 'n', 'mtu': 1400,"
+             " 'network': 'again'}");
+    qobject_unref(query_until(qts, "network", "again"));
+    vmnet_daemon_kill();
+    netdev = query_until(qts, "error", NULL);
+    g_assert_cmpstr(qdict_get_str(netdev, "state"), !=, "up");
+    g_assert_false(qdict_haskey(netdev, "network"));
+    qobject_unref(netdev);
+    vmnet_daemon_restart();
+    netdev = query_until(qts, "network", "again");
+    g_assert_cmpstr(qdict_get_str(netdev, "state"), ==, "up");
+    g_assert_cmpint(qdict_get_int(netdev, "mtu"), ==, 1400);
+    g_assert_cmpint(qdict_get_int(netdev, "reconnects"), ==, 1);
+    qobject_unref(netdev);
+    qtest_quit(qts);
+}
+
+/* Run QEMU with a command line that it refuses: its message. */
+static void expect_refusal(const char *const *arguments, const char *text)
+{
+    g_autofree char *message = NULL;
+    g_autoptr(GPtrArray) argv = g_ptr_array_new();
+    int status;
+
+    g_ptr_array_add(argv, (char *)getenv("QTEST_QEMU_BINARY"));
+    for (; *arguments; arguments++) {
+        g_ptr_array_add(argv, (char *)*arguments);
+    }
+    g_ptr_array_add(argv, NULL);
+    g_assert_true(g_spawn_sync(NULL, (char **)argv->pdata, NULL,
+                               G_SPAWN_STDOUT_TO_DEV_NULL, NULL, NULL, NULL,
+                               &message, &status, NULL));
+    g_assert_true(WIFEXITED(status));
+    g_assert_cmpint(WEXITSTATUS(status), ==, 1);
+    if (!strstr(message, text)) {
+        g_error("'%s' instead of '%s'", message, text);
+    }
+}
+
+static void test_command_line(void)
+{
+    static const char *const wrong[] = {
+        "-M", "none", "-display", "none", "-nodefaults",
+        "-netdev", "vmnet-shared,id=n,net-uuid=x", NULL,
+    };
+    static const char *const number[] = {
+        "-M", "none", "-display", "none", "-nodefaults",
+        "-netdev", "vmnet-shared,id=n,mtu=many", NULL,
+    };
+
+    expect_refusal(wrong, "Invalid parameter 'net-uuid'");
+    expect_refusal(number, "Parameter 'mtu' expects");
+}
+
+/* -sandbox spawn=deny: never to fork, and to say so. */
+static void test_sandbox(void)
+{
+    static const char *const arguments[] = {
+        "-M", "none", "-display", "none", "-nodefaults",
+        "-sandbox", "on,spawn=deny", "-netdev", "vmnet-shared,id=n", NULL,
+    };
+    g_autofree char *nobody = g_build_filename(vmnet_daemon_folder(), "nobody",
+                                               NULL);
+    QTestState *qts;
+
+    qts = qtest_init("-M none -nodefaults -sandbox on,spawn=deny"
+                     " -netdev vmnet-shared,id=n");
+    qobject_unref(query_until(qts, "state", "up"));
+    qtest_quit(qts);
+
+    /* Nor by the daemon that this state folder belongs to. */
+    setenv("VMNET_SOCKET", nobody, 1);
+    setenv("XDG_STATE_HOME", nobody, 1);
+    expect_refusal(arguments, "vmnetd is not running and -sandbox spawn=deny "
+                   "forbids starting it; enable vmnetd.socket");
+    unsetenv("VMNET_SOCKET");
+    setenv("XDG_STATE_HOME", vmnet_daemon_folder(), 1);
+}
+
+int main(int argc, char **argv)
+{
+    int status;
+
+    g_test_init(&argc, &argv, NULL);
+    if (!vmnet_daemon_start()) {
+        g_print("1..0 # SKIP no vmnetd: neither $VMNETD nor in PATH\n");
+        return 0;
+    }
+    qtest_add_func("/vmnet/errors", test_errors);
+    qtest_add_func("/vmnet/bridged", test_bridged);
+    qtest_add_data_func("/vmnet/front-end/netdev",
+                        "-M none -netdev vmnet-shared,id=n,isolated=on",
+                        test_front_ends);
+    qtest_add_data_func("/vmnet/front-end/json",
+                        "-M none -netdev '{\"type\": \"vmnet-shared\","
+                        " \"id\": \"n\", \"isolated\": true}'",
+                        test_front_ends);
+    qtest_add_data_func("/vmnet/front-end/nic",
+                        "-M pc -nic vmnet-shared,model=e1000", test_front_ends);
+    qtest_add_data_func("/vmnet/front-end/net",
+                        "-M pc -net nic,model=e1000 -net vmnet-shared",
+                        test_front_ends);
+    qtest_add_func("/vmnet/front-end/hmp", test_hmp);
+    qtest_add_func("/vmnet/front-end/command-line", test_command_line);
+    qtest_add_func("/vmnet/readd", test_readd);
+    qtest_add_func("/vmnet/query", test_query);
+    qtest_add_func("/vmnet/forward", test_forward);
+    qtest_add_func("/vmnet/stuck", test_stuck);
+    qtest_add_func("/vmnet/lost", test_lost);
+    qtest_add_func("/vmnet/sandbox", test_sandbox);
+    status = g_test_run();
+    vmnet_daemon_end();
+    return status;
+}
