@@ -91,6 +91,11 @@ their names, types and meaning.''',
         without_struct('Bridged'),
         Hook('list of modules', 'qapi/meson.build',
              "  'virtio',\n", "{anchor}  'vmnet',\n"),
+        Hook('maintainers', 'MAINTAINERS',
+             'Network device backends\n',
+             'vmnet netdevs on Linux\nS: Maintained\nF: qapi/vmnet.json\n\n'
+             '{anchor}',
+             mark='vmnet netdevs on Linux\n'),
     ))
 
 NETDEVS = Patch(
@@ -165,6 +170,11 @@ endif
              '            case NET_CLIENT_DRIVER_VMNET_BRIDGED:\n'
              '#endif\n'
              '                has_host_dev = 1;\n'),
+        Hook('maintained files', 'MAINTAINERS',
+             'F: qapi/vmnet.json\n',
+             '{anchor}F: net/vmnet-batch.*\nF: net/vmnet-core.*\n'
+             'F: net/vmnet-int.h\nF: net/vmnet-linux.c\n'
+             'F: net/vmnet-options.c\n'),
     ))
 
 CONTROL = Patch(
@@ -182,6 +192,9 @@ address by an event.''',
         Hook('source file', 'net/meson.build',
              "'vmnet-options.c')\n",
              "'vmnet-options.c', 'vmnet-qmp.c')\n"),
+        Hook('maintained control', 'MAINTAINERS',
+             'F: net/vmnet-options.c\n',
+             '{anchor}F: net/vmnet-qmp.c\nF: qapi/vmnet-control.json\n'),
     ))
 
 TESTS = Patch(
@@ -205,6 +218,9 @@ through the registers of an e1000.  Skipped where there is no vmnetd.''',
              '\nqtests = {\n',
              "{anchor}  'vmnet-test': files('vmnet-daemon.c'),\n"
              "  'vmnet-packets-test': files('vmnet-daemon.c'),\n"),
+        Hook('maintained tests', 'MAINTAINERS',
+             'F: qapi/vmnet-control.json\n',
+             '{anchor}F: tests/qtest/vmnet-*\n'),
     ))
 
 OPTIONS = """\
@@ -219,6 +235,9 @@ MANUAL = Patch(
     hooks=(
         Hook('table of contents', 'docs/system/device-emulation.rst',
              '   devices/net.rst\n', '{anchor}   devices/vmnet.rst\n'),
+        Hook('maintained manual', 'MAINTAINERS',
+             'F: tests/qtest/vmnet-*\n',
+             '{anchor}F: docs/system/devices/vmnet.rst\n'),
         Hook('usage of vmnet-host', 'qemu-options.hx',
              '    "-netdev vmnet-host,id=str[,isolated=on|off][,net-uuid=uuid]\\n"\n'
              '    "         [,start-address=addr,end-address=addr,subnet-mask=mask]\\n"\n',

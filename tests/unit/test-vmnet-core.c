@@ -223,6 +223,21 @@ static void find_daemon(VmnetCore *core, pid_t *ret_pid, pid_t *ret_parent)
     g_assert_cmpint(*ret_pid, >, 1);
 }
 
+/* Stop @pid, and wait until it is. */
+static void stop_process(pid_t pid)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/stat", (int)pid);
+    bool stopped = false;
+
+    g_assert_cmpint(kill(pid, SIGSTOP), ==, 0);
+    while (!stopped) {
+        g_autofree char *text = NULL;
+
+        g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+        stopped = strstr(text, ") T ") != NULL;
+    }
+}
+
 static void test_frames(size_t size)
 {
     g_autoptr(Owner) a = owner_new();
@@ -342,7 +357,7 @@ static void test_back_pressure(size_t size)
 
     owner_start(a);
     find_daemon(a->core, &daemon, &parent);
-    kill(daemon, SIGSTOP);
+    stop_process(daemon);
     while (n < 100000 && send_frame(a, size, 1, n)) {
         n++;
     }
@@ -381,7 +396,7 @@ static void test_daemon_that_does_not_answer(void)
 
     owner_start(a);
     find_daemon(a->core, &daemon, &parent);
-    kill(daemon, SIGSTOP);
+    stop_process(daemon);
     begin = g_get_monotonic_time();
     g_assert_true(vmnet_core_start(b->core, VMNET_CORE_WAIT_MS, true, NULL));
     g_assert_false(vmnet_core_start(c->core, VMNET_CORE_WAIT_MS, false, &error));
