@@ -785,6 +785,46 @@ static void test_rarp(Fixture *f, const void *data)
                   port_switch_port(f->a.port));
 }
 
+/* A port whose VMM shares its memory with the sender's, and writes at once. */
+typedef struct Scribbler {
+    Vm *sender;
+    unsigned n_frames;
+} Scribbler;
+
+static unsigned scribble(void *opaque, const Frame *frames, unsigned n,
+                         int64_t now_ms)
+{
+    Scribbler *scribbler = opaque;
+    Vm *vm = scribbler->sender;
+    uint8_t before[128], after[128];
+    unsigned i;
+
+    for (i = 0; i < n; i++) {
+        g_assert_cmpuint(frame_peek(&frames[i], 0, before, sizeof(before)), ==,
+                         sizeof(before));
+        memset(vm->fe.memory.base + vm->slots[1], 0xff, NUM * SLOT_LEN);
+        frame_peek(&frames[i], 0, after, sizeof(after));
+        g_assert_cmpmem(after, sizeof(after), before, sizeof(before));
+        scribbler->n_frames++;
+    }
+    return n;
+}
+
+/* Headers that were checked are those that arrive. */
+static void test_headers_stay(Fixture *f, const void *data)
+{
+    static const PortOps ops = { .send = scribble };
+    Scribbler scribbler = { .sender = &f->a };
+    SwitchPort *port = switch_port_add(f->sw, &ops, &scribbler, 0, 16);
+
+    vm_connect(&f->a, *(const uint64_t *)data);
+    g_assert_true(transmit(&f->a, NULL, 1, 1000));
+    frontend_kick(&f->a.fe, 1);
+    run(f);
+    g_assert_cmpuint(scribbler.n_frames, ==, 1);
+    switch_port_remove(port, loop_now_ms());
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -792,6 +832,7 @@ int main(int argc, char **argv)
         void (*func)(Fixture *, const void *);
     } on_all[] = {
         { "frames", test_frames },
+        { "headers-stay", test_headers_stay },
         { "full-receiver", test_full_receiver },
         { "tso-passes", test_tso_passes },
         { "tso-waits", test_tso_waits },

@@ -5,9 +5,10 @@
  *                 <--use----       dealt with
  *                 <-rewind--       not taken: it stays in the ring
  *
- * The header is copied to the stack; the frame stays where it is.  A batch is
- * used and published when the switch has returned, and the driver called once
- * for it.
+ * The virtio_net_hdr and the frame's first bytes are copied, so that what was
+ * checked is what the receiver gets, whatever the guest writes meanwhile; the
+ * rest stays where it is.  A batch is used and published when the switch has
+ * returned, and the driver called once for it.
  *
  * Polling: a kick costs the driver a system call, or an exit, and us a wake-up.
  * Where the last frames came close together, the ring is looked at again in each
@@ -20,18 +21,23 @@
 
 #include <string.h>
 
+#include "switch/offload.h"
+
 /* How far apart frames may come for which polling pays. */
 #define POLL_NS 50000
 /* Batches of one turn: others are to have theirs. */
 #define TURN_BATCHES 4
 /* Elements for the chains of a batch; one chain always fits. */
 #define POOL_LEN (LIMIT_CHAIN_DESCRIPTORS + 512)
+/* Bytes of a frame that are copied: all headers that anybody looks at. */
+#define HEAD_LEN OFFLOAD_HEADER_MAX
 
-/** InputBatch: frames[i] is what chains[i] holds. */
+/** InputBatch: frames[i] is what chains[i] holds, and begins with heads[i]. */
 typedef struct InputBatch {
     struct iovec iov[POOL_LEN];
     VringChain chains[FRAME_BATCH_MAX];
     Frame frames[FRAME_BATCH_MAX];
+    uint8_t heads[FRAME_BATCH_MAX][HEAD_LEN];
     unsigned n;
 } InputBatch;
 
@@ -48,41 +54,49 @@ static void tidy_header(struct virtio_net_hdr_v1 *vnet)
     }
 }
 
-/* Copy the header out of @chain; @frame is what follows. */
-static void split_chain(const VhostUser *dev, VringChain *chain, Frame *frame)
+/* Copy what @chain has of @len bytes out of it. Returns: how many. */
+static size_t chain_pull(VringChain *chain, void *to, size_t len)
 {
-    static struct iovec nothing;
-    unsigned missing = dev->header_len;
-    uint8_t header[sizeof(frame->vnet)] = { 0 };
-    struct iovec *iov = chain->iov;
-    unsigned n = chain->n_readable;
+    size_t done = 0;
 
-    while (n && missing) {
-        size_t piece = MIN(missing, iov->iov_len);
+    while (chain->n_readable && done < len) {
+        struct iovec *iov = chain->iov;
+        size_t piece = MIN(len - done, iov->iov_len);
 
-        memcpy(header + dev->header_len - missing, iov->iov_base, piece);
-        missing -= piece;
+        memcpy((uint8_t *)to + done, iov->iov_base, piece);
+        done += piece;
         iov->iov_base = (uint8_t *)iov->iov_base + piece;
         iov->iov_len -= piece;
         if (iov->iov_len == 0) {
-            iov++;
-            n--;
+            chain->iov++;
+            chain->n_readable--;
         }
     }
-    memcpy(&frame->vnet, header, sizeof(header));
-    tidy_header(&frame->vnet);
-    frame->src_port = 0;
-    frame->n_sent = 0;
-    frame->iov = n ? iov : &nothing;
-    frame->n_iov = MAX(n, 1);
-    frame->len = 0;
-    if (chain->readable_len > dev->header_len) {
-        frame->len = MIN(chain->readable_len - dev->header_len,
-                         FRAME_LEN_MAX + 1);
-    }
-    if (frame->len > FRAME_LEN_MAX) {
-        /* Too long whatever its header says: the switch drops and counts it. */
-        memset(&frame->vnet, 0, sizeof(frame->vnet));
+    chain->readable_len -= done;
+    return done;
+}
+
+/*
+ * Make a frame of @chain, which has a free element before its first.  Too long
+ * ones keep no offloads: the switch drops and counts them for their length.
+ */
+static void split_chain(const VhostUser *dev, VringChain *chain, Frame *frame,
+                        uint8_t head[HEAD_LEN])
+{
+    uint8_t header[sizeof(frame->vnet)] = { 0 };
+    size_t n_head;
+
+    chain_pull(chain, header, dev->header_len);
+    n_head = chain_pull(chain, head, HEAD_LEN);
+    *frame = (Frame) {
+        .iov = chain->iov - 1,
+        .n_iov = chain->n_readable + 1,
+        .len = MIN(n_head + chain->readable_len, FRAME_LEN_MAX + 1),
+    };
+    frame->iov[0] = (struct iovec) { head, n_head };
+    if (frame->len <= FRAME_LEN_MAX) {
+        memcpy(&frame->vnet, header, sizeof(header));
+        tidy_header(&frame->vnet);
     }
 }
 
@@ -93,13 +107,14 @@ static bool fill_batch(VuRing *ring, InputBatch *batch)
     VringFetch fetch = VRING_FETCHED;
 
     batch->n = 0;
-    while (batch->n < FRAME_BATCH_MAX) {
+    while (batch->n < FRAME_BATCH_MAX && pool.n < pool.max) {
+        pool.n++;   /* for the head */
         fetch = vring_fetch(&ring->vring, &pool, &batch->chains[batch->n]);
         if (fetch != VRING_FETCHED) {
             break;
         }
         split_chain(ring->dev, &batch->chains[batch->n],
-                    &batch->frames[batch->n]);
+                    &batch->frames[batch->n], batch->heads[batch->n]);
         batch->n++;
     }
     return fetch != VRING_BROKEN;
