@@ -106,8 +106,8 @@ static void test_errors(void)
         { "{'type': 'vmnet-bridged', 'id': 'n'}",
           "Parameter 'ifname' is missing" },
         { "{'type': 'vmnet-shared'}", "Parameter 'id' is missing" },
-        { "{'type': 'vmnet-shared', 'id': 'n', 'mtu': 67}",
-          "netdev 'n': mtu 67 is not in 68 to 65520" },
+        { "{'type': 'vmnet-shared', 'id': 'n', 'mac': 'none'}",
+          "netdev 'n': mac 'none' is not a MAC address" },
         { "{'type': 'vmnet-shared', 'id': 'n', 'match': 'maybe'}",
           "Parameter 'match' does not accept value 'maybe'" },
         { "{'type': 'vmnet-shared', 'id': 'n', 'isolated': 'on'}",
@@ -168,9 +168,9 @@ static void test_hmp(void)
     g_assert_cmpstr(text, ==, "");
     g_free(text);
     qobject_unref(query_until(qts, "state", "up"));
-    text = qtest_hmp(qts, "netdev_add vmnet-shared,id=m,mtu=1");
+    text = qtest_hmp(qts, "netdev_add vmnet-shared,id=m,mac=none");
     g_assert_cmpstr(text, ==,
-                    "Error: netdev 'm': mtu 1 is not in 68 to 65520\r\n");
+                    "Error: netdev 'm': mac 'none' is not a MAC address\r\n");
     g_free(text);
     text = qtest_hmp(qts, "netdev_del n");
     g_assert_cmpstr(text, ==, "");
