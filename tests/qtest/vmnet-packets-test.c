@@ -86,20 +86,32 @@ static void give_room(Machine *m, unsigned n)
     write_reg(m, REG_RX_RING + RING_TAIL, m->rx_tail);
 }
 
-static Machine *machine_new(const char *netdev, uint8_t number, unsigned room)
+/* Start QEMU, with @more arguments. */
+static void boot(Machine *m, const char *netdev, uint8_t number,
+                 const char *more)
 {
-    Machine *m = g_new0(Machine, 1);
-
     memcpy(m->mac, (uint8_t[]){ 0x52, 0x54, 0, 0x77, 0, number }, 6);
     m->qts = qtest_initf("-M pc -nodefaults -netdev %s,id=n -device e1000,"
-                         "netdev=n,id=nic,mac=52:54:00:77:00:%02x,addr=%d",
-                         netdev, number, E1000_SLOT);
+                         "netdev=n,id=nic,mac=52:54:00:77:00:%02x,addr=%d %s",
+                         netdev, number, E1000_SLOT, more);
     pc_alloc_init(&m->alloc, m->qts, ALLOC_NO_FLAGS);
+}
+
+static void find_nic(Machine *m)
+{
     m->bus = qpci_new_pc(m->qts, &m->alloc);
     m->nic = qpci_device_find(m->bus, QPCI_DEVFN(E1000_SLOT, 0));
     g_assert_nonnull(m->nic);
     qpci_device_enable(m->nic);
     m->bar = qpci_iomap(m->nic, 0, NULL);
+}
+
+static Machine *machine_new(const char *netdev, uint8_t number, unsigned room)
+{
+    Machine *m = g_new0(Machine, 1);
+
+    boot(m, netdev, number, "");
+    find_nic(m);
     m->rx_ring = guest_alloc(&m->alloc, RING_SIZE * DESC_BYTES);
     m->tx_ring = guest_alloc(&m->alloc, RING_SIZE * DESC_BYTES);
     m->rx_buffers = guest_alloc(&m->alloc, RING_SIZE * BUFFER_BYTES);
@@ -484,6 +496,38 @@ static void test_daemon_back(void)
     machine_free(m);
 }
 
+/* To a second QEMU: the driver goes on where it was, with its address. */
+static void test_migration(void)
+{
+    Machine *a = machine_new("vmnet-shared", 5, RING_SIZE - 1);
+    Machine *b = g_new0(Machine, 1);
+    uint32_t gateway, address = get_address(a, &gateway);
+    g_autofree char *uri = g_strdup_printf("unix:%s/migrate",
+                                           vmnet_daemon_folder());
+    g_autofree char *incoming = g_strdup_printf("-incoming %s", uri);
+    uint8_t mac[6];
+
+    boot(b, "vmnet-shared", 5, incoming);
+    qtest_qmp_assert_success(a->qts, "{'execute': 'migrate',"
+                             " 'arguments': {'uri': %s}}", uri);
+    qtest_qmp_eventwait(a->qts, "STOP");
+    qtest_qmp_eventwait(b->qts, "RESUME");
+    find_nic(b);
+    b->rx_ring = a->rx_ring;
+    b->rx_buffers = a->rx_buffers;
+    b->tx_ring = a->tx_ring;
+    b->tx_buffer = a->tx_buffer;
+    b->rx_next = a->rx_next;
+    b->rx_tail = a->rx_tail;
+    b->tx_next = a->tx_next;
+    machine_free(a);
+    qtest_clock_step(b->qts, 2 * 1000000000LL);
+    resolve(b, address, gateway, mac);
+    ping(b, address, gateway, mac);
+    g_assert_cmphex(get_address(b, &gateway), ==, address);
+    machine_free(b);
+}
+
 /* With the NIC in front, netdev_del leaves a NIC without a cable. */
 static void test_hot_unplug(void)
 {
@@ -514,6 +558,7 @@ int main(int argc, char **argv)
     qtest_add_func("/vmnet/packets/isolated", test_isolated);
     qtest_add_func("/vmnet/packets/daemon-back", test_daemon_back);
     qtest_add_func("/vmnet/packets/hot-unplug", test_hot_unplug);
+    qtest_add_func("/vmnet/packets/migration", test_migration);
     status = g_test_run();
     vmnet_daemon_end();
     return status;
