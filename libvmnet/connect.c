@@ -263,7 +263,8 @@ static bool step_look(VmnetClient *client)
         return greet(client, fd);
     }
     err = g_error_new(VMNET_ERROR, VMNET_SETUP_INCOMPLETE,
-                      "no vmnetd runs (nobody listens on '%s')", client->path);
+                      "no vmnetd runs (nobody listens on '%s'); the first "
+                      "guest of vmnet-run starts one", client->path);
     if (errno == EAGAIN) {
         return try_again(connector, err);
     }
