@@ -193,6 +193,7 @@ def is_tcp(packet):
     return packet[24:26] == b'\x08\x00' and packet[35] == 6
 
 
+@libvmnet.loads_libvmnet
 def test_offloads_can_be_changed(daemon):
     with libvmnet.Client(daemon) as client:
         sender = client.start('vmnet-host,id=a', flags=libvmnet.VIRTIO_HEADER)
@@ -212,6 +213,7 @@ def test_offloads_can_be_changed(daemon):
         assert packet == tso_frame(60001)
 
 
+@libvmnet.loads_libvmnet
 def test_headers_that_lie_are_dropped(daemon):
     with libvmnet.Client(daemon) as client:
         sender = client.start('vmnet-host,id=a', flags=libvmnet.VIRTIO_HEADER)
@@ -227,6 +229,7 @@ def test_headers_that_lie_are_dropped(daemon):
             sender.write(bytes(12 + 65535 + 19))
 
 
+@libvmnet.loads_libvmnet
 def test_vhost_user_socket_is_handed_out(daemon):
     with libvmnet.Client(daemon) as client:
         interface = client.start('vmnet-host,id=a', libvmnet.PORT_VHOST_USER,

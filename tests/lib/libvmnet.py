@@ -5,18 +5,55 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 import ctypes
 import os
+import re
 import select
+import subprocess
+import sys
 import time
 
-import pytest
+from lib.instance import BUILD, TOP
 
-from lib.instance import BUILD
-
+LIBRARY = os.path.join(BUILD, 'libvmnet', 'libvmnet.so')
 PORT_PACKETS = 2
 PORT_VHOST_USER = 3
 BY_PATH, VIRTIO_HEADER = 1, 2
 CSUM, TSO4, TSO6, ECN, USO = 1, 2, 4, 8, 16
 TIMEOUT_MS = 10000
+
+
+def asan_runtime():
+    """The name of the one that the library needs; none if built without ASan."""
+    if not os.path.exists(LIBRARY):
+        return None
+    with open(LIBRARY, 'rb') as library:
+        found = re.search(rb'libasan\.so[.0-9]*', library.read())
+    return found and found.group().decode()
+
+
+RUNTIME = asan_runtime()
+PRELOADED = os.environ.pop('VMNET_TEST_PRELOADED', None)
+if PRELOADED:       # not in what is started from here
+    del os.environ['LD_PRELOAD'], os.environ['ASAN_OPTIONS']
+
+
+def loads_libvmnet(test):
+    """A decorator of tests that use this module. ASan's runtime ends a process
+    that loads it late: a pytest that begins with it runs the test."""
+    if PRELOADED or not RUNTIME:
+        return test
+
+    def in_a_pytest_with_asan(request):
+        done = subprocess.run(
+            [sys.executable, '-m', 'pytest', '-sq', '-p', 'no:cacheprovider',
+             '%s::%s' % (request.path, test.__name__)], cwd=TOP,
+            env=dict(os.environ, VMNET_TEST_PRELOADED='1', LD_PRELOAD=RUNTIME,
+                     ASAN_OPTIONS='detect_leaks=0'),    # Python has some
+            timeout=120, check=False, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        assert done.returncode == 0 and '1 passed' in done.stdout, done.stdout
+
+    in_a_pytest_with_asan.__name__ = test.__name__
+    return in_a_pytest_with_asan
 
 
 class Iovec(ctypes.Structure):
@@ -48,11 +85,7 @@ class Library:
     """Calls by name; the last parameter, GError **, is added."""
 
     def __init__(self):
-        path = os.path.join(BUILD, 'libvmnet', 'libvmnet.so')
-        with open(path, 'rb') as library:
-            if b'__asan_init' in library.read():
-                pytest.skip('libvmnet.so is built with ASan, Python is not')
-        self.so = ctypes.CDLL(path)
+        self.so = ctypes.CDLL(LIBRARY)
 
     def call(self, name, *args, result=ctypes.c_void_p):
         """Returns what it returns, unless that is NULL or FALSE."""
