@@ -3,10 +3,12 @@
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
+import contextlib
 import ctypes
 import os
 import re
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -42,15 +44,24 @@ def loads_libvmnet(test):
     if PRELOADED or not RUNTIME:
         return test
 
-    def in_a_pytest_with_asan(request):
-        done = subprocess.run(
-            [sys.executable, '-m', 'pytest', '-sq', '-p', 'no:cacheprovider',
-             '%s::%s' % (request.path, test.__name__)], cwd=TOP,
-            env=dict(os.environ, VMNET_TEST_PRELOADED='1', LD_PRELOAD=RUNTIME,
-                     ASAN_OPTIONS='detect_leaks=0'),    # Python has some
-            timeout=120, check=False, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        assert done.returncode == 0 and '1 passed' in done.stdout, done.stdout
+    def in_a_pytest_with_asan(request, tmp_path):
+        output = tmp_path / 'output'
+        with subprocess.Popen(
+                [sys.executable, '-m', 'pytest', '-sq', '-p',
+                 'no:cacheprovider', '%s::%s' % (request.path, test.__name__)],
+                cwd=TOP, start_new_session=True, stdout=output.open('wb'),
+                stderr=subprocess.STDOUT,
+                env=dict(os.environ, VMNET_TEST_PRELOADED='1',
+                         LD_PRELOAD=RUNTIME,
+                         ASAN_OPTIONS='detect_leaks=0')     # Python has some
+                ) as python:
+            try:
+                status = python.wait(60)
+            finally:        # if it died, its daemon runs
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(python.pid, signal.SIGTERM)
+        text = output.read_text(errors='replace')
+        assert status == 0 and '1 passed' in text, text
 
     in_a_pytest_with_asan.__name__ = test.__name__
     return in_a_pytest_with_asan
