@@ -10,6 +10,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 import json
 import os
+import re
 import shlex
 import signal
 import socket
@@ -112,13 +113,23 @@ def test_options_arrive_with_their_types(fake):
     assert netdev['hostfwd'] == ['tcp::1-:2', 'udp::3-:4']
 
 
-def test_path_with_commas_is_escaped(fake):
-    folder = os.path.join(fake.folder, 'a, b=c,' + 90 * 'x')
+def daemon_in(fake, name):
+    """A daemon whose socket is in a folder @name; what vmnet-run executes."""
+    folder = os.path.join(fake.folder, name)
     os.mkdir(folder, mode=0o700)
     fake.env['VMNET_SOCKET'] = folder + '/s,=.sock'
-    shown = show(fake, 'show', *NETDEV)
-    assert shown['argv'][1].endswith(
+    return folder, show(fake, 'show', *NETDEV)['argv'][1]
+
+
+def test_path_with_commas_is_escaped(fake):
+    folder, argument = daemon_in(fake, 'a, b=c,')
+    assert argument.endswith(
         'addr.path=' + folder.replace(',', ',,') + '/net0.sock')
+
+
+def test_path_over_107_bytes_is_reached_by_its_folder(fake):
+    _folder, argument = daemon_in(fake, 'a, b=c,' + 90 * 'x')
+    assert re.search(r'addr\.path=/proc/self/fd/\d+/net0\.sock$', argument)
 
 
 def test_one_line_says_which_network(fake):
