@@ -115,8 +115,8 @@ def test_guest_fetches_a_file_through_nat(pair):
     text = guest.run('timeout 30 wget -q -O - http://%s:%d/file | sha256sum'
                      % (lease['router'], server.port), 60).text
     assert services.sha256(data) in text
-    assert re.search(r'vmnet: net0 on shared 192\.168\.\d+\.0/24, stream',
-                     log_of(instance, guest))
+    assert re.search(r'vmnet: net0 on shared 192\.168\.\d+\.0/24, '
+                     r'(stream|vhost-user);', log_of(instance, guest))
 
 
 @pytest.mark.xdist_group('pair')

@@ -208,9 +208,15 @@ def _modules(root, release):
 
 
 def _libraries(program):
-    """The host's shared libraries that @program needs, with their loader."""
-    text = _run(['ldd', program])
-    return sorted(set(re.findall(r'(/\S+)', text)))
+    """The host's shared libraries that @program needs, with their loader.
+
+    And libgcc_s, which glibc opens when a thread ends.
+    """
+    found = set(re.findall(r'(/\S+)', _run(['ldd', program])))
+    found.update(path for folder in {os.path.dirname(path) for path in found}
+                 for path in [os.path.join(folder, 'libgcc_s.so.1')]
+                 if os.path.exists(path))
+    return sorted(found)
 
 
 def _initramfs(root, release, programs):
