@@ -14,8 +14,7 @@
 /* A daemon that has to be started, on a host that is busy. */
 #define CONNECT_MS 15000
 #define ANSWER_MS 5000
-/* Between attempts: doubled each time. */
-#define RETRY_FIRST_MS 100
+#define RETRY_FIRST_MS 100      /* between attempts: doubled each time */
 #define RETRY_LAST_MS 5000
 
 struct VmnetCore {
@@ -36,6 +35,8 @@ struct VmnetCore {
     VmnetRx *rx;
     size_t header_len;
     unsigned offloads;
+    unsigned told_offloads;
+    bool telling_offloads;
     bool receiving;             /* the machine runs */
     bool nic_full;
     bool sender_waits;          /* vmnet_core_send() returned false */
@@ -224,6 +225,19 @@ static void client_event(VmnetClient *client, const char *name,
     core->ops->event(core->opaque, name, data);
 }
 
+/* One request at a time, however often the guest changes its mind. */
+static void tell_offloads(VmnetInterface *interface, const GError *error,
+                          gpointer opaque)
+{
+    VmnetCore *core = opaque;
+
+    core->telling_offloads = core->told_offloads != core->offloads
+                             && vmnet_interface_set_offloads_async(
+                                    interface, core->offloads, ANSWER_MS,
+                                    tell_offloads, core, NULL);
+    core->told_offloads = core->offloads;
+}
+
 static void interface_started(VmnetInterface *interface, const GError *error,
                               gpointer opaque)
 {
@@ -243,7 +257,7 @@ static void interface_started(VmnetInterface *interface, const GError *error,
     core->ops->watch(core->opaque, VMNET_CORE_FRAMES,
                      vmnet_interface_get_fd(interface));
     set_state(core, VMNET_CORE_RUNNING);
-    vmnet_core_set_offloads(core, core->offloads);
+    tell_offloads(interface, NULL, core);
     want_events(core);
 }
 
@@ -256,6 +270,7 @@ static void core_connect(VmnetCore *core)
                                 ? VMNET_INTERFACE_VIRTIO_HEADER : 0;
 
     set_state(core, VMNET_CORE_CONNECTING);
+    core->told_offloads = core->offloads;
     core->client = vmnet_client_connect_async(how, CONNECT_MS, client_state,
                                               core, &error);
     if (!core->client) {
@@ -280,7 +295,7 @@ static void core_connect(VmnetCore *core)
 /* Dispatch by hand until the daemon has answered. */
 static void wait_for_daemon(VmnetCore *core, int wait_ms)
 {
-    int64_t end = g_get_monotonic_time() + wait_ms * (int64_t)1000;
+    int64_t end = g_get_monotonic_time() + wait_ms * INT64_C(1000);
 
     while (core->state == VMNET_CORE_CONNECTING) {
         struct pollfd fd = {
@@ -417,9 +432,8 @@ void vmnet_core_set_header_len(VmnetCore *core, size_t len)
 void vmnet_core_set_offloads(VmnetCore *core, unsigned offloads)
 {
     core->offloads = offloads;
-    if (core->state == VMNET_CORE_RUNNING && core->interface_header_len) {
-        vmnet_interface_set_offloads_async(core->interface, offloads, ANSWER_MS,
-                                           NULL, NULL, NULL);
+    if (core->state == VMNET_CORE_RUNNING && !core->telling_offloads) {
+        tell_offloads(core->interface, NULL, core);
     }
 }
 
@@ -470,7 +484,6 @@ char *vmnet_core_describe(const VmnetCore *core)
     static const char *const names[] = {
         [VMNET_CORE_STOPPED] = "stopped",
         [VMNET_CORE_CONNECTING] = "connecting",
-        [VMNET_CORE_RUNNING] = "up",
         [VMNET_CORE_WAITING] = "waiting",
     };
     const char *subnet;
@@ -482,8 +495,7 @@ char *vmnet_core_describe(const VmnetCore *core)
                : g_strdup_printf("state=%s", names[core->state]);
     }
     subnet = vmnet_interface_get_subnet(core->interface);
-    return g_strdup_printf("network=%s%s%s,port=%s,state=%s",
+    return g_strdup_printf("network=%s%s%s,port=seqpacket,state=up",
                            vmnet_interface_get_network(core->interface),
-                           subnet ? ",subnet=" : "", subnet ? subnet : "",
-                           "seqpacket", names[core->state]);
+                           subnet ? ",subnet=" : "", subnet ? subnet : "");
 }

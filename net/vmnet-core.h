@@ -35,6 +35,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 #include <vmnet/client.h>
+#include <vmnet/interface.h>
 
 /** VMNET_CORE_WAIT_MS: no function waits longer while a machine runs. */
 #define VMNET_CORE_WAIT_MS 200
@@ -170,7 +171,10 @@ void vmnet_core_receive_again(VmnetCore *core);
  * both ways: 0, 10 or 12.  0 at first.
  */
 void vmnet_core_set_header_len(VmnetCore *core, size_t len);
-/** vmnet_core_set_offloads: what the NIC takes, VmnetOffloads; 0 at first. */
+/**
+ * vmnet_core_set_offloads: what the NIC takes, VmnetOffloads; 0 at first.
+ * Without VmnetCoreConfig.header the daemon refuses all others.
+ */
 void vmnet_core_set_offloads(VmnetCore *core, unsigned offloads);
 
 /**

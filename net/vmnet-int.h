@@ -48,6 +48,33 @@ typedef struct VmnetNetdev {
     QLIST_ENTRY(VmnetNetdev) next;
 } VmnetNetdev;
 
+/** VmnetNetClient: what QEMU allocates; its netdev goes before it does. */
+typedef struct VmnetNetClient {
+    NetClientState nc;
+    VmnetNetdev *netdev;
+} VmnetNetClient;
+
+/* Since 8.2 there is segmentation of UDP. */
+#if QEMU_VERSION_MAJOR > 8 \
+    || (QEMU_VERSION_MAJOR == 8 && QEMU_VERSION_MINOR >= 2)
+#define VMNET_HAS_USO
+#define VMNET_USO_HOOK .has_uso = vmnet_has_vnet_hdr,
+#else
+#define VMNET_USO_HOOK
+#endif
+/* What a NetClientInfo has of vmnet-offload.c */
+#define VMNET_OFFLOAD_HOOKS                                 \
+    .has_vnet_hdr = vmnet_has_vnet_hdr,                     \
+    .has_vnet_hdr_len = vmnet_has_vnet_hdr_len,             \
+    .set_vnet_hdr_len = vmnet_set_vnet_hdr_len,             \
+    .set_offload = vmnet_set_offload,                       \
+    VMNET_USO_HOOK
+
+bool vmnet_has_vnet_hdr(NetClientState *nc);
+bool vmnet_has_vnet_hdr_len(NetClientState *nc, int len);
+void vmnet_set_vnet_hdr_len(NetClientState *nc, int len);
+SetOffload vmnet_set_offload;
+
 /**
  * vmnet_options_to_json: (transfer full): for vmnetd's netdev_add; with an id
  * and a name of the machine that it takes.

@@ -25,11 +25,6 @@
 #include "sysemu/runstate.h"
 #endif
 
-typedef struct VmnetState {
-    NetClientState nc;
-    VmnetNetdev *netdev;
-} VmnetState;
-
 static QLIST_HEAD(, VmnetNetdev) netdevs = QLIST_HEAD_INITIALIZER(netdevs);
 
 VmnetNetdev *vmnet_netdev_next(VmnetNetdev *netdev)
@@ -111,7 +106,7 @@ static void vmnet_schedule(void *opaque)
 
 static void vmnet_sent(NetClientState *nc, ssize_t len)
 {
-    VmnetNetdev *netdev = DO_UPCAST(VmnetState, nc, nc)->netdev;
+    VmnetNetdev *netdev = DO_UPCAST(VmnetNetClient, nc, nc)->netdev;
 
     /* Without one it was purged. */
     if (netdev) {
@@ -126,7 +121,7 @@ static bool vmnet_receive(void *opaque, const uint8_t *frame, size_t size)
     uint8_t padded[ETH_ZLEN];
     size_t padded_size = sizeof(padded);
 
-    if (net_peer_needs_padding(nc)
+    if (!nc->vnet_hdr_len && net_peer_needs_padding(nc)
         && eth_pad_short_frame(padded, &padded_size, frame, size)) {
         frame = padded;
         size = padded_size;
@@ -137,19 +132,22 @@ static bool vmnet_receive(void *opaque, const uint8_t *frame, size_t size)
 static ssize_t vmnet_receive_iov(NetClientState *nc, const struct iovec *iov,
                                  int iovcnt)
 {
-    VmnetNetdev *netdev = DO_UPCAST(VmnetState, nc, nc)->netdev;
+    VmnetNetdev *netdev = DO_UPCAST(VmnetNetClient, nc, nc)->netdev;
 
     return vmnet_core_send(netdev->core, iov, iovcnt)
            ? iov_size(iov, iovcnt) : 0;
 }
 
-/* announcements */
-static ssize_t vmnet_receive_one(NetClientState *nc, const uint8_t *frame,
+/* Announcements, which have no header; later versions give them one. */
+static ssize_t vmnet_receive_raw(NetClientState *nc, const uint8_t *frame,
                                  size_t size)
 {
-    struct iovec iov = { (void *)frame, size };
+    uint8_t header[VMNET_CORE_HEADER_BYTES] = { 0 };
+    struct iovec iov[] = {
+        { header, nc->vnet_hdr_len }, { (void *)frame, size },
+    };
 
-    return vmnet_receive_iov(nc, &iov, 1);
+    return vmnet_receive_iov(nc, iov, G_N_ELEMENTS(iov)) ? size : 0;
 }
 
 static void vmnet_room(void *opaque)
@@ -214,7 +212,7 @@ static void vmnet_link(void *opaque, bool up, bool again)
 /* set_link was used, on us. */
 static void vmnet_link_status_changed(NetClientState *nc)
 {
-    VmnetNetdev *netdev = DO_UPCAST(VmnetState, nc, nc)->netdev;
+    VmnetNetdev *netdev = DO_UPCAST(VmnetNetClient, nc, nc)->netdev;
 
     netdev->user_down = nc->link_down;
     nc->link_down |= vmnet_core_get_state(netdev->core)
@@ -257,7 +255,7 @@ static void vmnet_netdev_free(VmnetNetdev *netdev)
 
 static void vmnet_cleanup(NetClientState *nc)
 {
-    VmnetState *s = DO_UPCAST(VmnetState, nc, nc);
+    VmnetNetClient *s = DO_UPCAST(VmnetNetClient, nc, nc);
     VmnetNetdev *netdev = g_steal_pointer(&s->netdev);
 
     if (!netdev) {
@@ -272,11 +270,12 @@ static void vmnet_cleanup(NetClientState *nc)
 
 #define VMNET_INFO(mode) {                                  \
     .type = NET_CLIENT_DRIVER_VMNET_##mode,                 \
-    .size = sizeof(VmnetState),                             \
-    .receive = vmnet_receive_one,                           \
+    .size = sizeof(VmnetNetClient),                             \
+    .receive = vmnet_receive_raw,                           \
     .receive_iov = vmnet_receive_iov,                       \
     .link_status_changed = vmnet_link_status_changed,       \
     .cleanup = vmnet_cleanup,                               \
+    VMNET_OFFLOAD_HOOKS                                     \
 }
 static NetClientInfo vmnet_host_info = VMNET_INFO(HOST);
 static NetClientInfo vmnet_shared_info = VMNET_INFO(SHARED);
@@ -307,6 +306,7 @@ static int vmnet_init(const Netdev *options, const char *name,
     VmnetCoreConfig config = {
         .options = json,
         .may_start = vmnet_may_start_daemon(),
+        .header = true,
     };
     VmnetNetdev *netdev = g_new0(VmnetNetdev, 1);
     NetClientState *nc;
@@ -320,7 +320,7 @@ static int vmnet_init(const Netdev *options, const char *name,
         return -1;
     }
     nc = qemu_new_net_client(info, peer, NetClientDriver_str(info->type), name);
-    DO_UPCAST(VmnetState, nc, nc)->netdev = netdev;
+    DO_UPCAST(VmnetNetClient, nc, nc)->netdev = netdev;
     netdev->nc = nc;
     QLIST_INSERT_HEAD(&netdevs, netdev, next);
     vmnet_set_link(netdev);

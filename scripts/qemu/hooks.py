@@ -107,7 +107,7 @@ vmnet-linux.c binds it to NetClientState.  No call that the main loop
 makes waits for the daemon longer than 200 ms, or 5 s while QEMU starts.''',
     files=('net/vmnet-batch.h', 'net/vmnet-batch.c', 'net/vmnet-core.h',
            'net/vmnet-core.c', 'net/vmnet-int.h', 'net/vmnet-linux.c',
-           'net/vmnet-options.c'),
+           'net/vmnet-offload.c', 'net/vmnet-options.c'),
     hooks=(
         Hook('dependency on libvmnet', 'meson.build',
              "vmnet = dependency('appleframeworks', modules: 'vmnet', "
@@ -150,7 +150,7 @@ endif
              "if {os} == 'linux'\n"
              "  vmnet_files = files('vmnet-batch.c', 'vmnet-core.c', "
              "'vmnet-linux.c',\n"
-             "                      'vmnet-options.c')\n"
+             "                      'vmnet-offload.c', 'vmnet-options.c')\n"
              "else\n"
              "  vmnet_files = files(\n"
              "    'vmnet-common.m',\n"
@@ -174,7 +174,7 @@ endif
              'F: qapi/vmnet.json\n',
              '{anchor}F: net/vmnet-batch.*\nF: net/vmnet-core.*\n'
              'F: net/vmnet-int.h\nF: net/vmnet-linux.c\n'
-             'F: net/vmnet-options.c\n'),
+             'F: net/vmnet-offload.c\nF: net/vmnet-options.c\n'),
     ))
 
 CONTROL = Patch(

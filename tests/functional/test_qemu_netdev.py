@@ -8,6 +8,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 """
 
 import os
+import socket
 
 import pytest
 
@@ -31,10 +32,10 @@ def boot(daemon):
         pytest.skip('needs the guest kernel: %s' % error)
     made = []
 
-    def start(name, netdev, number):
+    def start(name, netdev, number, nic='virtio-net-pci'):
         guest = Guest(name, kernel, [QEMU],
                       ['-netdev', netdev + ',id=net0', '-device',
-                       'virtio-net-pci,netdev=net0,romfile=,'
+                       nic + ',netdev=net0,romfile=,'
                        'mac=52:54:00:66:00:%02x' % number],
                       env=daemon.env)
         made.append(guest)
@@ -60,3 +61,51 @@ def test_shared(boot, daemon):
         known = {one['id']: one for one in client.call('query-netdevs')}
     assert sorted(known) == ['first/net0', 'second/net0']
     assert known['first/net0']['address'] == leases[0]['address']
+
+
+# Of a device, so that its driver cuts and sums by itself
+NO_OFFLOADS = ('virtio-net-pci,csum=off,guest_csum=off,host_tso4=off,'
+               'guest_tso4=off,host_tso6=off,guest_tso6=off')
+SENT_BYTES = 2 << 20
+
+
+def bytes_per_frame(guest, direction):
+    """Mean size of the frames that a driver has sent or got so far."""
+    numbers = guest.run('cd /sys/class/net/eth0/statistics; '
+                        'cat %s_bytes %s_packets' % (direction, direction))
+    sum_bytes, frames = map(int, numbers.text.split())
+    return sum_bytes / frames
+
+
+def send(guest, target, port):
+    """Start to send zeroes by TCP."""
+    return guest.start('dd if=/dev/zero bs=64k count=%d 2>/dev/null | nc %s %d'
+                       % (SENT_BYTES >> 16, target, port))
+
+
+@pytest.mark.parametrize('nic', ['virtio-net-pci', NO_OFFLOADS],
+                         ids=['offloads', 'none'])
+def test_tcp_is_cut_late(boot, nic):
+    """From guest to guest, one taking segments whole, and from guest to host:
+    frames are longer than the MTU where they may be."""
+    sender = boot('sender', 'vmnet-shared,host-loopback=on', 1)
+    taker = boot('taker', 'vmnet-shared,host-loopback=on', 2, nic)
+    sender.wait_ready()
+    taker.wait_ready()
+    leases = sender.dhcp(), taker.dhcp()
+    assert taker.run('nc -l -p 5001 -e wc -c < /dev/null > /dev/null 2>&1 & '
+                     'until grep -q ":1389 .* 0A " /proc/net/tcp*; do :; done').ok
+    counted = sender.finish(send(sender, leases[1]['address'], 5001))
+    assert int(counted.text) == SENT_BYTES
+    assert bytes_per_frame(sender, 'tx') > 1514
+    assert (bytes_per_frame(taker, 'rx') > 1514) == (nic != NO_OFFLOADS)
+    with socket.create_server(('127.0.0.1', 0)) as server:
+        server.settimeout(20)
+        started = send(taker, leases[1]['router'], server.getsockname()[1])
+        with server.accept()[0] as connection:
+            connection.settimeout(20)
+            got = 0
+            while got < SENT_BYTES:
+                got += len(connection.recv(1 << 20))
+        taker.finish(started)
+    assert (bytes_per_frame(taker, 'tx') > 1514) == (nic != NO_OFFLOADS)

@@ -86,9 +86,8 @@ static const VmnetCoreOps owner_ops = {
     .event = owner_event,
 };
 
-static Owner *owner_new_with(const char *options, bool may_start)
+static Owner *owner_new_config(const VmnetCoreConfig *config)
 {
-    VmnetCoreConfig config = { .options = options, .may_start = may_start };
     Owner *owner = g_new0(Owner, 1);
 
     memset(owner->fds, -1, sizeof(owner->fds));
@@ -96,8 +95,15 @@ static Owner *owner_new_with(const char *options, bool may_start)
     owner->nic_room = G_MAXUINT;
     owner->frames = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
     owner->events = g_ptr_array_new_with_free_func(g_free);
-    owner->core = vmnet_core_new(&config, &owner_ops, owner);
+    owner->core = vmnet_core_new(config, &owner_ops, owner);
     return owner;
+}
+
+static Owner *owner_new_with(const char *options, bool may_start)
+{
+    VmnetCoreConfig config = { .options = options, .may_start = may_start };
+
+    return owner_new_config(&config);
 }
 
 static Owner *owner_new(void)
@@ -419,6 +425,124 @@ static void test_daemon_that_does_not_answer(void)
     g_assert_false(b->again);
 }
 
+/* A machine whose NIC has headers, and takes @offloads. */
+static Owner *owner_new_header(size_t header_len, unsigned offloads)
+{
+    VmnetCoreConfig config = {
+        .options = "{\"type\": \"vmnet-host\", \"id\": \"net0\","
+                   " \"network\": \"header\"}",
+        .may_start = true, .header = true,
+    };
+    Owner *owner = owner_new_config(&config);
+
+    vmnet_core_set_header_len(owner->core, header_len);
+    vmnet_core_set_offloads(owner->core, offloads);
+    owner_start(owner);
+    return owner;
+}
+
+#define TSO_PAYLOAD 5000
+#define TSO_MSS 1460
+#define TCP_FRAME_BYTES (14 + 20 + 20)
+
+/* TCP to be cut and summed, to everybody, behind a header of @header_len. */
+static void send_tso(Owner *owner, size_t header_len, uint16_t ip_id)
+{
+    static const uint8_t header[VMNET_CORE_HEADER_BYTES] = {
+        1, 1, TCP_FRAME_BYTES, 0, TSO_MSS & 0xff, TSO_MSS >> 8, 34, 0, 16, 0,
+    };
+    static const uint8_t ip[] = {
+        0x45, 0, (TSO_PAYLOAD + 40) >> 8, (TSO_PAYLOAD + 40) & 0xff, 0, 0,
+        0, 0, 64, 6, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2,
+        0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0x50, 0x10,
+    };
+    uint8_t frame[TCP_FRAME_BYTES + TSO_PAYLOAD] = { 0 };
+    struct iovec iov[] = {
+        { (void *)header, header_len }, { frame, sizeof(frame) },
+    };
+    uint32_t sum = 0;
+    guint i;
+
+    make_frame(frame, sizeof(frame), 1, 0);
+    memset(frame + 14, 0, TCP_FRAME_BYTES - 14);
+    memcpy(frame + 12, (uint8_t[]){ 8, 0 }, 2);
+    memcpy(frame + 14, ip, sizeof(ip));
+    frame[18] = ip_id >> 8;
+    frame[19] = ip_id;
+    for (i = 14; i < 34; i += 2) {
+        sum += frame[i] << 8 | frame[i + 1];
+    }
+    sum = ~((sum & 0xffff) + (sum >> 16));
+    frame[24] = sum >> 8;
+    frame[25] = sum;
+    g_assert_true(vmnet_core_send(owner->core, iov, G_N_ELEMENTS(iov)));
+}
+
+/* Frames of TCP that came, and the size of the first, with its header. */
+static guint n_tcp(const Owner *owner, size_t header_len, size_t *ret_size)
+{
+    guint n = 0;
+    guint i;
+
+    for (i = 0; i < owner->frames->len; i++) {
+        gsize len;
+        const uint8_t *frame = g_bytes_get_data(owner->frames->pdata[i], &len);
+
+        if (len > header_len + 23 && frame[header_len + 12] == 8
+            && frame[header_len + 23] == 6) {
+            *ret_size = n ? *ret_size : len;
+            n++;
+        }
+    }
+    return n;
+}
+
+/* What is to be cut comes whole to who takes that, behind its own header. */
+static void test_offloads(void)
+{
+    const unsigned all = VMNET_OFFLOAD_CSUM | VMNET_OFFLOAD_TSO4;
+    const guint n_cut = (TSO_PAYLOAD + TSO_MSS - 1) / TSO_MSS;
+    g_autoptr(Owner) a = owner_new_header(12, 0);
+    g_autoptr(Owner) b = owner_new_header(10, all);
+    g_autoptr(Owner) c = owner_new_header(0, 0);
+    Owner *three[] = { a, b, c };
+    size_t size;
+
+    send_tso(a, 12, 1);
+    RUN_UNTIL(three, n_tcp(b, 10, &size) == 1 && n_tcp(c, 0, &size) == n_cut);
+    g_assert_cmpuint(size, ==, TCP_FRAME_BYTES + TSO_MSS);
+    n_tcp(b, 10, &size);
+    g_assert_cmpuint(size, ==, 10 + TCP_FRAME_BYTES + TSO_PAYLOAD);
+}
+
+/* A guest that changes its mind all the time, and a daemon that is busy: one
+ * request waits, and the last word counts. */
+static void test_offloads_that_change(void)
+{
+    const unsigned all = VMNET_OFFLOAD_CSUM | VMNET_OFFLOAD_TSO4;
+    g_autoptr(Owner) a = owner_new_header(12, 0);
+    g_autoptr(Owner) b = owner_new_header(12, 0);
+    Owner *both[] = { a, b };
+    pid_t daemon, parent;
+    size_t size = 0;
+    uint16_t id = 0;
+    guint i;
+
+    find_daemon(a->core, &daemon, &parent);
+    stop_process(daemon);
+    for (i = 0; i < 100000; i++) {
+        vmnet_core_set_offloads(b->core, i % 2 ? 0 : all);
+    }
+    vmnet_core_set_offloads(b->core, all);
+    kill(daemon, SIGCONT);
+    while (size != 12 + TCP_FRAME_BYTES + TSO_PAYLOAD) {
+        g_ptr_array_set_size(b->frames, 0);
+        send_tso(a, 12, id++);
+        RUN_UNTIL(both, n_tcp(b, 12, &size) >= 1);
+        g_assert_cmpuint(id, <, 1000);
+    }
+}
+
 /* Both processes killed: a new daemon, the same netdev. */
 static void test_lost_daemon(void)
 {
@@ -574,6 +698,8 @@ int main(int argc, char **argv)
     g_test_add_func("/vmnet-core/back-pressure/long", test_back_pressure_long);
     g_test_add_func("/vmnet-core/no-answer", test_daemon_that_does_not_answer);
     g_test_add_func("/vmnet-core/lost-daemon", test_lost_daemon);
+    g_test_add_func("/vmnet-core/offloads", test_offloads);
+    g_test_add_func("/vmnet-core/offloads-that-change", test_offloads_that_change);
     g_test_add_func("/vmnet-core/stop", test_stop);
     status = g_test_run();
     end_home(home);
