@@ -9,9 +9,14 @@
  * the same order, measured in the same run.  Not part of the tests.
  *
  *   vu-bench [--packed] [--small] [--sleep] [--rx-len BYTES] [--seconds N]
+ *            [--pairs N] [--idle N]
  *
  * --small: frames of 64 bytes rather than TSO frames of 64 KiB
  * --sleep: drivers ask to be called, and wait for that, as guests do
+ * --pairs, --idle: so many pairs that send, and ports more that are silent
+ *
+ * Prints a line of JSON: rates of delivered frames, the daemon's CPU time for
+ * each, what memcpy needs for as much, and the daemon's RssAnon + RssFile.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -25,23 +30,31 @@
 
 #include "port/port.h"
 #include "../unit/vu-frontend.h"
+#include "bench-frame.h"
 
 #define NUM 256
-#define HEADER_LEN 12
 #define SLOT_LEN 65536
 #define MTU 1500
-#define MSS 1460
-/* Ethernet, IPv4 and TCP headers, and as much data as IP can have. */
-#define LARGE_LEN (14 + 65160)
-#define SMALL_LEN 64
+#define PAIRS_MAX 16
+#define IDLE_MAX 62
+#define MEMORY_LEN (24 << 20)
+#define IDLE_MEMORY_LEN (1 << 20)
+
+/* Two ports: a sends what b receives. */
+typedef struct Pair {
+    uint8_t number;
+    Frontend a, b;
+    size_t tx_slots, rx_slots;
+    uint32_t next;
+} Pair;
 
 typedef struct Bench {
     gboolean packed, small, sleep;
-    int rx_len, seconds;
+    int rx_len, seconds, n_pairs, n_idle;
     size_t frame_len;
-    Frontend a, b;
-    size_t tx_slots, rx_slots;
     unsigned n_rx_slots;
+    Pair pairs[PAIRS_MAX];
+    Frontend idle[IDLE_MAX];
     pid_t daemon;
     uint64_t n_frames;
 } Bench;
@@ -70,7 +83,7 @@ static double now_s(clockid_t clock)
 }
 
 /* The child: as much of a daemon as frames need. */
-static void serve(int fd_a, int fd_b)
+static void serve(const int *fds, unsigned n_fds)
 {
     SwitchConfig config = {
         .mtu_bytes = MTU,
@@ -79,14 +92,16 @@ static void serve(int fd_a, int fd_b)
     GMainContext *context = g_main_context_new();
     Loop *loop = loop_new(context, NULL);
     Switch *sw = switch_new(&config);
-    Port *a = port_new(loop, sw, 0, MTU, NULL, NULL);
-    Port *b = port_new(loop, sw, 0, MTU, NULL, NULL);
+    unsigned i;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     pin(1);
-    if (!port_connect(a, PORT_KIND_VHOST_USER, fd_a, NULL) ||
-        !port_connect(b, PORT_KIND_VHOST_USER, fd_b, NULL)) {
-        fail("port_connect");
+    for (i = 0; i < n_fds; i++) {
+        Port *port = port_new(loop, sw, 0, MTU, NULL, NULL);
+
+        if (!port_connect(port, PORT_KIND_VHOST_USER, fds[i], NULL)) {
+            fail("port_connect");
+        }
     }
     for (;;) {
         g_main_context_iteration(context, TRUE);
@@ -106,182 +121,171 @@ static uint64_t features(const Bench *bench)
            (bench->packed ? FRONTEND_BIT(VIRTIO_F_RING_PACKED) : 0);
 }
 
-static void start(Bench *bench)
+static void connect_port(const Bench *bench, Frontend *fe, int fd,
+                         size_t memory_len)
 {
-    int a[2], b[2];
-
-    if (socketpair(AF_UNIX, SOCK_STREAM, 0, a) < 0 ||
-        socketpair(AF_UNIX, SOCK_STREAM, 0, b) < 0) {
-        fail("socketpair");
-    }
-    bench->daemon = fork();
-    if (bench->daemon == 0) {
-        serve(a[0], b[0]);
-    }
-    close(a[0]);
-    close(b[0]);
-    pin(0);
-    if (!frontend_init(&bench->a, a[1], 24 << 20, features(bench), 1, NUM) ||
-        !frontend_init(&bench->b, b[1], 24 << 20, features(bench), 1, NUM) ||
-        !frontend_connect(&bench->a) || !frontend_connect(&bench->b)) {
+    if (!frontend_init(fe, fd, memory_len, features(bench), 1, NUM) ||
+        !frontend_connect(fe)) {
         fail("front end");
     }
 }
 
-static uint8_t *tx_slot(Bench *bench, unsigned slot)
+static void start(Bench *bench)
 {
-    return bench->a.memory.base + bench->tx_slots + slot * SLOT_LEN;
+    int ours[2 * PAIRS_MAX + IDLE_MAX], theirs[2 * PAIRS_MAX + IDLE_MAX];
+    unsigned n = 2 * bench->n_pairs + bench->n_idle, i;
+
+    for (i = 0; i < n; i++) {
+        int fds[2];
+
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0) {
+            fail("socketpair");
+        }
+        ours[i] = fds[0];
+        theirs[i] = fds[1];
+    }
+    bench->daemon = fork();
+    if (bench->daemon == 0) {
+        for (i = 0; i < n; i++) {
+            close(ours[i]);
+        }
+        serve(theirs, n);
+    }
+    pin(0);
+    for (i = 0; i < n; i++) {
+        close(theirs[i]);
+    }
+    for (i = 0; i < (unsigned)bench->n_pairs; i++) {
+        Pair *pair = &bench->pairs[i];
+
+        pair->number = i;
+        connect_port(bench, &pair->a, ours[2 * i], MEMORY_LEN);
+        connect_port(bench, &pair->b, ours[2 * i + 1], MEMORY_LEN);
+    }
+    for (i = 0; i < (unsigned)bench->n_idle; i++) {
+        connect_port(bench, &bench->idle[i], ours[2 * bench->n_pairs + i],
+                     IDLE_MEMORY_LEN);
+    }
 }
 
-/* A frame in a slot; only its place in memory differs from slot to slot. */
-static void fill(Bench *bench, uint8_t *p)
+static uint8_t *tx_slot(Pair *pair, unsigned slot)
 {
-    static const uint8_t ip_tcp[40] = {
-        0x45, 0, 0, 0, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2,
-        0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0x50, 0x10,
-    };
-    uint32_t sum = 0;
-    size_t i;
-
-    memset(p, 0x5a, HEADER_LEN + bench->frame_len);
-    memset(p, 0, HEADER_LEN + 14);
-    if (!bench->small) {
-        p[0] = VIRTIO_NET_HDR_F_NEEDS_CSUM;
-        p[1] = VIRTIO_NET_HDR_GSO_TCPV4;
-        p[2] = 54;
-        p[4] = MSS & 0xff;
-        p[5] = MSS >> 8;
-        p[6] = 34;
-        p[8] = 16;
-    }
-    p += HEADER_LEN;
-    p[0] = p[6] = 2;
-    p[5] = 2;
-    p[11] = 1;
-    p[12] = 8;
-    memcpy(p + 14, ip_tcp, sizeof(ip_tcp));
-    p[16] = (bench->frame_len - 14) >> 8;
-    p[17] = bench->frame_len - 14;
-    for (i = 14; i < 34; i += 2) {
-        sum += p[i] << 8 | p[i + 1];
-    }
-    sum = ~(sum % 0xffff);
-    p[24] = sum >> 8;
-    p[25] = sum;
+    return pair->a.memory.base + pair->tx_slots + slot * SLOT_LEN;
 }
 
-static void prepare(Bench *bench)
+static void prepare(Bench *bench, Pair *pair)
 {
     unsigned i;
 
-    bench->frame_len = bench->small ? SMALL_LEN : LARGE_LEN;
-    bench->tx_slots = driver_memory_take(&bench->a.memory, NUM * SLOT_LEN);
-    bench->rx_slots = driver_memory_take(&bench->b.memory, NUM * SLOT_LEN);
-    bench->n_rx_slots = MIN(NUM, NUM * SLOT_LEN / bench->rx_len);
+    pair->tx_slots = driver_memory_take(&pair->a.memory, NUM * SLOT_LEN);
+    pair->rx_slots = driver_memory_take(&pair->b.memory, NUM * SLOT_LEN);
     for (i = 0; i < NUM; i++) {
-        fill(bench, tx_slot(bench, i));
+        bench_frame_fill(tx_slot(pair, i), bench->frame_len, !bench->small,
+                         pair->number);
     }
 }
 
-static void post(Bench *bench, uint32_t slot)
+static void post(Bench *bench, Pair *pair, uint32_t slot)
 {
-    DriverBuf buf = { bench->rx_slots + (size_t)slot * bench->rx_len,
+    DriverBuf buf = { pair->rx_slots + (size_t)slot * bench->rx_len,
                       bench->rx_len };
 
-    driver_add(&bench->b.rings[0], &buf, 0, 1, slot);
+    driver_add(&pair->b.rings[0], &buf, 0, 1, slot);
 }
 
 /* Let the switch learn where b is: a frame of its own, to nobody. */
-static void introduce(Bench *bench)
+static void introduce(Pair *pair)
 {
-    size_t at = driver_memory_take(&bench->b.memory, 128);
-    DriverBuf buf = { at, HEADER_LEN + 60 };
-    uint8_t *p = bench->b.memory.base + at;
+    size_t at = driver_memory_take(&pair->b.memory, 128);
+    DriverBuf buf = { at, BENCH_HEADER_LEN + 60 };
+    uint8_t *p = pair->b.memory.base + at;
     uint32_t cookie, len;
 
-    memset(p, 0, HEADER_LEN + 60);
-    memset(p + HEADER_LEN, 0xff, 6);
-    p[HEADER_LEN + 6] = 2;
-    p[HEADER_LEN + 11] = 2;
-    driver_add(&bench->b.rings[1], &buf, 1, 1, 0);
-    frontend_kick(&bench->b, 1);
-    while (!driver_get_used(&bench->b.rings[1], &cookie, &len)) {
+    memset(p, 0, BENCH_HEADER_LEN + 60);
+    bench_frame_introduce(p + BENCH_HEADER_LEN, pair->number);
+    driver_add(&pair->b.rings[1], &buf, 1, 1, 0);
+    frontend_kick(&pair->b, 1);
+    while (!driver_get_used(&pair->b.rings[1], &cookie, &len)) {
     }
 }
 
 /* Take what has arrived, and give the buffers back. Returns: frames. */
-static unsigned receive(Bench *bench)
+static unsigned receive(Bench *bench, Pair *pair)
 {
     uint32_t slot, len;
     unsigned n = 0;
 
-    while (driver_get_used(&bench->b.rings[0], &slot, &len)) {
-        const uint8_t *p = bench->b.memory.base + bench->rx_slots +
+    while (driver_get_used(&pair->b.rings[0], &slot, &len)) {
+        const uint8_t *p = pair->b.memory.base + pair->rx_slots +
                            (size_t)slot * bench->rx_len;
 
         /* num_buffers is only there in the first of a frame. */
         n += bench->rx_len > (int)bench->frame_len ||
-             (p[HEADER_LEN] == 2 && p[HEADER_LEN + 5] == 2 && p[1] == 1);
-        post(bench, slot);
+             (p[BENCH_HEADER_LEN] == 2 && p[1] == 1);
+        post(bench, pair, slot);
     }
     return n;
 }
 
-static unsigned send_more(Bench *bench, uint32_t *next)
+static unsigned send_more(Bench *bench, Pair *pair)
 {
     uint32_t cookie, len;
     unsigned n = 0;
 
-    while (driver_get_used(&bench->a.rings[1], &cookie, &len)) {
+    while (driver_get_used(&pair->a.rings[1], &cookie, &len)) {
     }
-    while (bench->a.rings[1].n_free) {
-        DriverBuf buf = { bench->tx_slots + *next % NUM * SLOT_LEN,
-                          HEADER_LEN + bench->frame_len };
+    while (pair->a.rings[1].n_free) {
+        DriverBuf buf = { pair->tx_slots + pair->next % NUM * SLOT_LEN,
+                          BENCH_HEADER_LEN + bench->frame_len };
 
-        driver_add(&bench->a.rings[1], &buf, 1, 1, 0);
-        (*next)++;
+        driver_add(&pair->a.rings[1], &buf, 1, 1, 0);
+        pair->next++;
         n++;
     }
     return n;
 }
 
-static void wait_called(Bench *bench)
+/* Of a single pair. */
+static void wait_called(Pair *pair)
 {
     struct pollfd pfds[] = {
-        { .fd = bench->b.call[0], .events = POLLIN },
-        { .fd = bench->a.call[1], .events = POLLIN },
+        { .fd = pair->b.call[0], .events = POLLIN },
+        { .fd = pair->a.call[1], .events = POLLIN },
     };
 
-    if (driver_enable_calls(&bench->b.rings[0]) ||
-        driver_enable_calls(&bench->a.rings[1])) {
+    if (driver_enable_calls(&pair->b.rings[0]) ||
+        driver_enable_calls(&pair->a.rings[1])) {
         return;
     }
     if (poll(pfds, 2, 1000) == 0) {
         fprintf(stderr, "vu-bench: no call came within 1 s\n");
         _exit(1);
     }
-    frontend_take_call(&bench->b, 0);
-    frontend_take_call(&bench->a, 1);
+    frontend_take_call(&pair->b, 0);
+    frontend_take_call(&pair->a, 1);
+}
+
+static void turn(Bench *bench, Pair *pair)
+{
+    unsigned n = receive(bench, pair);
+
+    bench->n_frames += n;
+    n += send_more(bench, pair);
+    frontend_kick(&pair->b, 0);
+    frontend_kick(&pair->a, 1);
+    if (n == 0 && bench->sleep) {
+        wait_called(pair);
+    }
 }
 
 static double run(Bench *bench)
 {
     double begin = now_s(CLOCK_MONOTONIC);
-    uint32_t next = 0;
+    unsigned i;
 
     do {
-        unsigned i;
-
         for (i = 0; i < 64; i++) {
-            unsigned n = receive(bench);
-
-            bench->n_frames += n;
-            n += send_more(bench, &next);
-            frontend_kick(&bench->b, 0);
-            frontend_kick(&bench->a, 1);
-            if (n == 0 && bench->sleep) {
-                wait_called(bench);
-            }
+            turn(bench, &bench->pairs[i % bench->n_pairs]);
         }
     } while (now_s(CLOCK_MONOTONIC) - begin < bench->seconds);
     return now_s(CLOCK_MONOTONIC) - begin;
@@ -293,6 +297,7 @@ static double run(Bench *bench)
  */
 static double memcpy_rate(Bench *bench)
 {
+    Pair *pair = &bench->pairs[0];
     double begin = now_s(CLOCK_PROCESS_CPUTIME_ID), elapsed;
     uint64_t n = 0;
 
@@ -300,8 +305,8 @@ static double memcpy_rate(Bench *bench)
         unsigned i;
 
         for (i = 0; i < NUM; i++) {
-            memcpy(bench->b.memory.base + bench->rx_slots + i * SLOT_LEN,
-                   tx_slot(bench, i), HEADER_LEN + bench->frame_len);
+            memcpy(pair->b.memory.base + pair->rx_slots + i * SLOT_LEN,
+                   tx_slot(pair, i), BENCH_HEADER_LEN + bench->frame_len);
             __asm__ volatile("" : : : "memory");
         }
         n += NUM;
@@ -310,49 +315,95 @@ static double memcpy_rate(Bench *bench)
     return n * (double)bench->frame_len / elapsed;
 }
 
-int main(int argc, char **argv)
+/* RssAnon + RssFile of the daemon, in KiB: guests' memory is RssShmem. */
+static long daemon_kib(const Bench *bench)
 {
-    Bench bench = { .rx_len = SLOT_LEN, .seconds = 2 };
+    g_autofree char *path = g_strdup_printf("/proc/%d/status",
+                                            (int)bench->daemon);
+    FILE *file = fopen(path, "re");
+    char line[256];
+    long sum = 0, kib;
+
+    if (!file) {
+        fail(path);
+    }
+    while (fgets(line, sizeof(line), file)) {
+        if (sscanf(line, "RssAnon: %ld", &kib) == 1 ||
+            sscanf(line, "RssFile: %ld", &kib) == 1) {
+            sum += kib;
+        }
+    }
+    fclose(file);
+    return sum;
+}
+
+static void measure(Bench *bench)
+{
+    double limit = memcpy_rate(bench), elapsed, cpu;
+    clockid_t daemon_clock;
+
+    clock_getcpuclockid(bench->daemon, &daemon_clock);
+    cpu = now_s(daemon_clock);
+    elapsed = run(bench);
+    cpu = now_s(daemon_clock) - cpu;
+    printf("{\"frames\": %.0f, \"gbps\": %.3f, \"memcpy-gbps\": %.3f, "
+           "\"frame-cpu-ns\": %.1f, \"frame-memcpy-ns\": %.1f, "
+           "\"daemon-kib\": %ld}\n", bench->n_frames / elapsed,
+           bench->n_frames * 8e-9 * bench->frame_len / elapsed, limit * 8e-9,
+           cpu * 1e9 / MAX(bench->n_frames, 1),
+           bench->frame_len / limit * 1e9, daemon_kib(bench));
+}
+
+static bool parse(Bench *bench, int argc, char **argv)
+{
     const GOptionEntry entries[] = {
-        { "packed", 0, 0, G_OPTION_ARG_NONE, &bench.packed, NULL, NULL },
-        { "small", 0, 0, G_OPTION_ARG_NONE, &bench.small, NULL, NULL },
-        { "sleep", 0, 0, G_OPTION_ARG_NONE, &bench.sleep, NULL, NULL },
-        { "rx-len", 0, 0, G_OPTION_ARG_INT, &bench.rx_len, NULL, NULL },
-        { "seconds", 0, 0, G_OPTION_ARG_INT, &bench.seconds, NULL, NULL },
+        { "packed", 0, 0, G_OPTION_ARG_NONE, &bench->packed, NULL, NULL },
+        { "small", 0, 0, G_OPTION_ARG_NONE, &bench->small, NULL, NULL },
+        { "sleep", 0, 0, G_OPTION_ARG_NONE, &bench->sleep, NULL, NULL },
+        { "rx-len", 0, 0, G_OPTION_ARG_INT, &bench->rx_len, NULL, NULL },
+        { "seconds", 0, 0, G_OPTION_ARG_INT, &bench->seconds, NULL, NULL },
+        { "pairs", 0, 0, G_OPTION_ARG_INT, &bench->n_pairs, NULL, NULL },
+        { "idle", 0, 0, G_OPTION_ARG_INT, &bench->n_idle, NULL, NULL },
         { NULL },
     };
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
-    clockid_t daemon_clock;
-    double elapsed, cpu, rate, limit;
-    unsigned i;
 
     g_option_context_add_main_entries(context, entries, NULL);
-    if (!g_option_context_parse(context, &argc, &argv, NULL) ||
-        bench.rx_len < 2048 || bench.rx_len > SLOT_LEN) {
+    return g_option_context_parse(context, &argc, &argv, NULL) &&
+           bench->rx_len >= 2048 && bench->rx_len <= SLOT_LEN &&
+           bench->n_pairs >= 1 && bench->n_pairs <= PAIRS_MAX &&
+           bench->n_idle >= 0 && bench->n_idle <= IDLE_MAX &&
+           !(bench->sleep && bench->n_pairs > 1);
+}
+
+int main(int argc, char **argv)
+{
+    static Bench bench = { .rx_len = SLOT_LEN, .seconds = 2, .n_pairs = 1 };
+    unsigned i, slot;
+
+    if (!parse(&bench, argc, argv)) {
         fprintf(stderr, "vu-bench: see the head of its source\n");
         return 1;
     }
+    bench.frame_len = bench.small ? BENCH_SMALL_LEN : BENCH_LARGE_LEN;
+    bench.n_rx_slots = MIN(NUM, NUM * SLOT_LEN / bench.rx_len);
     start(&bench);
-    prepare(&bench);
-    for (i = 0; i < bench.n_rx_slots; i++) {
-        post(&bench, i);
+    for (i = 0; i < (unsigned)bench.n_pairs; i++) {
+        prepare(&bench, &bench.pairs[i]);
+        for (slot = 0; slot < bench.n_rx_slots; slot++) {
+            post(&bench, &bench.pairs[i], slot);
+        }
+        introduce(&bench.pairs[i]);
     }
-    introduce(&bench);
-    limit = memcpy_rate(&bench);
-    clock_getcpuclockid(bench.daemon, &daemon_clock);
-    cpu = now_s(daemon_clock);
-    elapsed = run(&bench);
-    cpu = now_s(daemon_clock) - cpu;
-    rate = bench.n_frames * (double)bench.frame_len / elapsed;
-    printf("%s %s %s: %.0f frames/s, %.2f Gbit/s, %.2f of memcpy (%.2f "
-           "Gbit/s); a frame: %.0f ns of CPU, memcpy %.0f ns\n", bench.packed ? "packed" : "split",
-           bench.small ? "64 B" : "64 KiB", bench.sleep ? "asleep" : "polled",
-           bench.n_frames / elapsed, rate * 8e-9, rate / limit, limit * 8e-9,
-           cpu * 1e9 / MAX(bench.n_frames, 1),
-           bench.frame_len / limit * 1e9);
+    measure(&bench);
     kill(bench.daemon, SIGKILL);
     waitpid(bench.daemon, NULL, 0);
-    frontend_clear(&bench.a);
-    frontend_clear(&bench.b);
+    for (i = 0; i < (unsigned)bench.n_pairs; i++) {
+        frontend_clear(&bench.pairs[i].a);
+        frontend_clear(&bench.pairs[i].b);
+    }
+    for (i = 0; i < (unsigned)bench.n_idle; i++) {
+        frontend_clear(&bench.idle[i]);
+    }
     return 0;
 }
