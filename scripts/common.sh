@@ -11,7 +11,7 @@ packages_guest="qemu-system-x86 busybox-static dpkg xz-utils"
 packages_test="python3-pytest python3-pytest-xdist python3-scapy python3-docutils iperf3 udhcpc
     isc-dhcp-client bind9-dnsutils ndisc6 strace iproute2 iputils-ping procps
     qemu-utils socat util-linux netcat-openbsd"
-packages_bench="iperf3 passt"
+packages_bench="iperf3 passt slirp4netns iproute2 util-linux"
 
 say()
 {

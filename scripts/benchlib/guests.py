@@ -1,0 +1,139 @@
+"""Real guests: NAT to the host, and guest to guest.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+import os
+import re
+import time
+
+from lib.guest import GuestError
+
+from benchlib.core import NIC, QEMU, median
+
+
+def iperf(guest, host, port, seconds, reverse):
+    """Gbit/s that the receiver counted, or 0."""
+    text = guest.run('iperf3 -f m -c %s -p %d -t %d %s 2>&1' % (
+        host, port, seconds, '-R' if reverse else ''), seconds + 30).text
+    match = re.search(r'([\d.]+) Mbits/sec.*receiver', text)
+    return float(match.group(1)) / 1000 if match else 0.0
+
+
+def take_turns(bench, case, guests, port, seconds):
+    """Both directions of all @guests: {name: (out, back)} of lists."""
+    results = {name: ([], []) for name in guests}
+    for _ in range(bench.options.runs):
+        for reverse in (False, True):
+            for name, (guest, host) in guests.items():
+                results[name][reverse].append(
+                    iperf(guest, host, port, seconds, reverse))
+    for name, (out, back) in results.items():
+        bench.row(case, name + ', guest to host', out, 'Gbit/s')
+        bench.row(case, name + ', host to guest', back, 'Gbit/s')
+    return results
+
+
+def lease(guest, name):
+    """DHCP or the end of the case."""
+    guest.wait_ready(90)
+    found = guest.dhcp()
+    if not found:
+        raise GuestError('%s got no lease' % name)
+    return found
+
+
+def check_mtu(guest, name, mtu):
+    """The guest has taken the MTU that DHCP told, or the end of the case."""
+    found = guest.run('cat /sys/class/net/eth0/mtu').text.strip()
+    if found != str(mtu):
+        raise GuestError('%s has an MTU of %s, not %d' % (name, found, mtu))
+
+
+def own_host(bench, found):
+    """The host as the guest of ours reaches it."""
+    return found['router'].split()[0]
+
+
+def case_nat(bench):
+    """A real guest to the host and back, MTU 1500."""
+    port = bench.iperf_server()
+    guests = {
+        'vmnet': bench.vmnet('vmnet', bench.options.netdev),
+        'user': bench.guest('user', [QEMU],
+                            ['-netdev', 'user,id=net0'] + NIC),
+        'passt -m 1500': bench.passt('passt', '-m', '1500'),
+    }
+    hosts = {name: (guest, own_host(bench, lease(guest, name)))
+             for name, guest in guests.items()}
+    got = take_turns(bench, 'NAT, MTU 1500', hosts, port,
+                     bench.options.seconds)
+    out = {name: median(values[0]) for name, values in got.items()}
+    back = {name: median(values[1]) for name, values in got.items()}
+    bench.want('guest to host, of -netdev user', out['vmnet'] / out['user'], 1.5)
+    bench.want('host to guest, of -netdev user', back['vmnet'] / back['user'], 1.15)
+    for name, figures in (('guest to host', out), ('host to guest', back)):
+        if figures['passt -m 1500']:
+            bench.want(name + ', of passt -m 1500',
+                       figures['vmnet'] / figures['passt -m 1500'], 0.95)
+
+
+def case_jumbo(bench):
+    """The same with MTU 65520."""
+    port = bench.iperf_server()
+    guests = {
+        'vmnet': bench.vmnet('vmnet', ',mtu=65520' + bench.options.netdev),
+        'passt': bench.passt('passt'),
+    }
+    hosts = {name: (guest, own_host(bench, lease(guest, name)))
+             for name, guest in guests.items()}
+    for name, guest in guests.items():
+        check_mtu(guest, name, 65520)
+    got = take_turns(bench, 'NAT, MTU 65520', hosts, port,
+                     bench.options.seconds)
+    for index, name in enumerate(('guest to host', 'host to guest')):
+        other = median(got['passt'][index])
+        bench.want('MTU 65520, %s, of passt' % name,
+                   median(got['vmnet'][index]) / other if other else 0, 0.95)
+
+
+def case_pair(bench):
+    """Two guests to each other, and two joined directly."""
+    path = os.path.join(bench.folder, 'direct.sock')
+    stream = 'stream,id=net0,addr.type=unix,addr.path=' + path
+    pairs = {
+        'vmnet': [bench.vmnet('one', bench.options.netdev),
+                  bench.vmnet('two', bench.options.netdev)],
+        'direct': [
+            bench.guest('first', [QEMU], ['-netdev', stream + ',server=on',
+                                          '-device', NIC[1] + ',mac=52:54:00:00:00:01']),
+        ],
+    }
+    deadline = time.monotonic() + 5
+    while not os.path.exists(path) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    pairs['direct'].append(
+        bench.guest('second', [QEMU], ['-netdev', stream + ',server=off',
+                                       '-device', NIC[1] + ',mac=52:54:00:00:00:02']))
+    targets = {}
+    for name, (one, two) in pairs.items():
+        for number, guest in enumerate((one, two)):
+            if name == 'vmnet':
+                found = lease(guest, name)['address']
+            else:
+                guest.wait_ready(90)
+                found = '10.9.9.%d' % (number + 1)
+                guest.run('ip addr add %s/24 dev eth0; ip link set eth0 up'
+                          % found)
+            targets[name] = found
+        two.run('iperf3 -s -D -p 5201')
+    results = {name: [] for name in pairs}
+    for _ in range(bench.options.runs):
+        for name, (one, _two) in pairs.items():
+            results[name].append(iperf(one, targets[name], 5201,
+                                       bench.options.seconds, False))
+    for name, values in results.items():
+        bench.row('guest to guest', name, values, 'Gbit/s')
+    bench.want('guest to guest, of two guests joined directly',
+               median(results['vmnet']) / (median(results['direct']) or 1e9),
+               0.8)
