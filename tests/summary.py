@@ -5,12 +5,15 @@ usage: summary.py SKIPS-EXPECTED FOLDER
 Each line of SKIPS-EXPECTED is "PART TEST-PATTERN REASON-PATTERN", shell
 patterns, in which PART is the run (root, user, asan). A skip that no line
 allows counts as a failure. A test that failed and passed in the second try
-(PART-again.xml) counts as passed, and is named. Prints "N skipped" and "N passed, N failed".
+(PART-again.xml) counts as passed, and is named. A program of unit tests that
+died, of which Meson's JUnit files say nothing (PART-unit.json, its log, does),
+counts as failed. Prints "N skipped" and "N passed, N failed".
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
 import fnmatch
+import json
 import os
 import re
 import sys
@@ -46,6 +49,28 @@ def has_failed(case):
     return case.find('failure') is not None or case.find('error') is not None
 
 
+def programs(folder):
+    """(part, name, result) of Meson's tests: 'vmnet:unit / dhcp', 'OK'."""
+    for name in sorted(os.listdir(folder)):
+        if name.endswith('.json'):
+            with open(os.path.join(folder, name), encoding='utf-8') as log:
+                for test in map(json.loads, log):
+                    yield name.split('-')[0], test['name'], test['result']
+
+
+def dead(folder):
+    """Titles of programs that failed without a testcase that says so."""
+    told = set()
+    for part, case in cases(folder, False):
+        if has_failed(case):        # one of several, after "PROJECT.", or all
+            told.add((part, case.get('classname').partition('.')[2]))
+            told.add((part, case.get('name')))
+    for part, name, result in programs(folder):
+        if result not in ('OK', 'SKIP', 'EXPECTEDFAIL') and \
+                (part, name) not in told:
+            yield '%s: %s: %s' % (part, name, result)
+
+
 def main():
     """See the file's head."""
     expected = read_expected(sys.argv[1])
@@ -75,6 +100,7 @@ def main():
                               'allow: %s' % (title, reason))
         else:
             passed.append(title)
+    failed += dead(sys.argv[2])
     for title in failed:
         print('FAILED ' + title)
     print('%d skipped' % len(skipped))
