@@ -42,10 +42,17 @@ static uint16_t cursor_to_base(VringCursor cursor)
     return cursor.index | cursor.wrap << 15;
 }
 
-/* The upper half of the base is where used descriptors are written next. */
+/*
+ * The upper half of the base is where used descriptors are written next, the
+ * lower one where available ones are read.  They differ only if a back end
+ * stopped before it was done.  DPDK's driver knows the lower half alone and
+ * leaves 0 in the other.
+ */
 static const char *packed_start(Vring *ring)
 {
-    ring->fetched = cursor_from_base(ring->config.base >> 16);
+    uint32_t base = ring->config.base;
+
+    ring->fetched = cursor_from_base(base >> 16 ? base >> 16 : base);
     ring->used = ring->fetched;
     if (ring->fetched.index >= ring->config.num) {
         return "its base is outside of it";
