@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 
-from benchlib import daemon, guests, namespaces, plot, vhost
+from benchlib import daemon, guests, namespaces, plot, real, vhost
 from benchlib.core import TOP, Bench
 
 from lib import services
@@ -30,6 +30,7 @@ CASES = {
     'many': vhost.case_many,
     'netns': namespaces.case_netns,
     'connect': namespaces.case_connect,
+    'real': real.case_real,
     'latency': namespaces.case_latency,
 }
 
