@@ -17,7 +17,8 @@
  *   LAUNCH: remove a socket that refuses; bind, listen; start vmnetd with it
  *    | executed              |
  *    v                       |
- *   CONNECT -----------------+   the lock is given back
+ *   CONNECT -----ok----------+   the lock is given back; it has died already:
+ *                                LOOK once more
  *
  * No step waits: one that cannot go on says when to try again, or watches a
  * descriptor.
@@ -370,6 +371,19 @@ static bool step_launch(VmnetClient *client)
     return go_to(connector, STEP_CONNECT);
 }
 
+/* The daemon that there was, or that we started, is gone. */
+static bool look_once_more(VmnetClient *client, GError *error)
+{
+    Connector *connector = client->connector;
+
+    close_fd(&connector->lock_fd);
+    if (++connector->attempt == CONNECT_ATTEMPTS) {
+        return fail_to_start(client, error);
+    }
+    g_error_free(error);
+    return go_to(connector, STEP_LOOK);
+}
+
 static bool step_connect(VmnetClient *client)
 {
     GError *err = NULL;
@@ -378,26 +392,21 @@ static bool step_connect(VmnetClient *client)
     if (fd >= 0) {
         return greet(client, fd);
     }
-    return errno == EAGAIN ? try_again(client->connector, err)
-                           : fail(client, err);
+    if (errno == EAGAIN) {
+        return try_again(client->connector, err);
+    }
+    return nobody_listens(errno) ? look_once_more(client, err)
+                                 : fail(client, err);
 }
 
 /* Greeting */
 
 static bool connection_ended(VmnetClient *client, GError *error)
 {
-    Connector *connector = client->connector;
     bool is_foreign = client->stream_error;
 
     client_io_detach(client);
-    if (is_foreign) {
-        return fail(client, error);
-    }
-    if (++connector->attempt == CONNECT_ATTEMPTS) {
-        return fail_to_start(client, error);
-    }
-    g_error_free(error);
-    return go_to(connector, STEP_LOOK);
+    return is_foreign ? fail(client, error) : look_once_more(client, error);
 }
 
 static bool step_greeting(VmnetClient *client)

@@ -101,6 +101,24 @@ def test_manager_that_does_not_answer(manager):
     assert len(manager.started()) == 1
 
 
+def test_manager_that_fails_at_once(manager):
+    """systemd-run is gone, and its socket with it, before vmnet-run connects."""
+    if not shutil.which('strace'):
+        pytest.skip('needs strace')
+    manager.appears()
+    with open(manager.fails, 'w', encoding='ascii'):
+        pass
+    done = subprocess.run(
+        ['strace', '-o', '/dev/null', '-e', 'trace=connect',
+         '-e', 'inject=connect:delay_enter=300000',
+         manager.tool('vmnet-run'), 'true', *NETDEV],
+        env=dict(manager.env, ASAN_OPTIONS='detect_leaks=0'),   # wants ptrace
+        timeout=30, check=False, text=True, stderr=subprocess.PIPE)
+    assert done.returncode == 0, done.stderr
+    assert len(manager.scopes()) == 1
+    assert len(manager.started()) == 1
+
+
 def scope_of(pid):
     """The control group of a process, where systemd makes them."""
     with open('/proc/%d/cgroup' % pid, encoding='ascii') as text:
