@@ -200,9 +200,12 @@ address by an event.''',
 TESTS = Patch(
     'tests/qtest: Test the vmnet netdevs on Linux',
     '''Options, commands, a daemon that is lost or does not answer, and packets
-through the registers of an e1000.  Skipped where there is no vmnetd.''',
+through the registers of an e1000 and the queues of virtio-net.  Skipped
+where there is no vmnetd.''',
     files=('tests/qtest/vmnet-daemon.h', 'tests/qtest/vmnet-daemon.c',
-           'tests/qtest/vmnet-test.c', 'tests/qtest/vmnet-packets-test.c'),
+           'tests/qtest/vmnet-frames.h', 'tests/qtest/vmnet-frames.c',
+           'tests/qtest/vmnet-test.c', 'tests/qtest/vmnet-packets-test.c',
+           'tests/qtest/vmnet-virtio-test.c'),
     hooks=(
         Hook('list of tests', 'tests/qtest/meson.build',
              'qtests_pci = \\\n',
@@ -212,12 +215,13 @@ through the registers of an e1000.  Skipped where there is no vmnetd.''',
         Hook('test for the PC', 'tests/qtest/meson.build',
              "qtests_x86_64 = qtests_i386\n",
              "if {os} == 'linux' and vmnet.found()\n"
-             "  qtests_i386 += ['vmnet-packets-test']\n"
+             "  qtests_i386 += ['vmnet-packets-test', 'vmnet-virtio-test']\n"
              "endif\n\n{anchor}"),
         Hook('sources of tests', 'tests/qtest/meson.build',
              '\nqtests = {\n',
              "{anchor}  'vmnet-test': files('vmnet-daemon.c'),\n"
-             "  'vmnet-packets-test': files('vmnet-daemon.c'),\n"),
+             "  'vmnet-packets-test': files('vmnet-daemon.c', 'vmnet-frames.c'),\n"
+             "  'vmnet-virtio-test': files('vmnet-daemon.c', 'vmnet-frames.c'),\n"),
         Hook('maintained tests', 'MAINTAINERS',
              'F: qapi/vmnet-control.json\n',
              '{anchor}F: tests/qtest/vmnet-*\n'),

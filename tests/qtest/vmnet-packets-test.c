@@ -12,6 +12,7 @@
 #include "libqos/pci-pc.h"
 #include "qemu/bswap.h"
 #include "vmnet-daemon.h"
+#include "vmnet-frames.h"
 #if QEMU_VERSION_MAJOR >= 10
 #include "qobject/qdict.h"
 #include "qobject/qlist.h"
@@ -22,8 +23,7 @@
 
 #define E1000_SLOT 5
 #define RING_SIZE 16
-#define BUFFER_BYTES 2048
-#define WAIT_S 10
+#define BUFFER_BYTES VMNET_FRAME_BYTES
 
 /* Registers and bits of the 82540EM, of those that are needed here */
 #define REG_STATUS 0x0008
@@ -48,6 +48,7 @@
 #define DESC_STATUS 12
 
 typedef struct Machine {
+    TestNic port;
     QTestState *qts;
     QGuestAllocator alloc;
     QPCIBus *bus;
@@ -56,7 +57,6 @@ typedef struct Machine {
     uint64_t rx_ring, rx_buffers;
     uint64_t tx_ring, tx_buffer;
     unsigned rx_next, rx_tail, tx_next;
-    uint8_t mac[6];
 } Machine;
 
 static void write_reg(Machine *m, uint64_t reg, uint32_t value)
@@ -86,11 +86,50 @@ static void give_room(Machine *m, unsigned n)
     write_reg(m, REG_RX_RING + RING_TAIL, m->rx_tail);
 }
 
+static void transmit(TestNic *port, const uint8_t *frame, size_t size)
+{
+    Machine *m = container_of(port, Machine, port);
+    uint64_t desc = m->tx_ring + m->tx_next * DESC_BYTES;
+
+    qtest_memwrite(m->qts, m->tx_buffer, frame, size);
+    qtest_writeq(m->qts, desc, m->tx_buffer);
+    qtest_writeq(m->qts, desc + 8, 0);
+    qtest_writew(m->qts, desc + DESC_LENGTH, size);
+    qtest_writeb(m->qts, desc + DESC_COMMAND,
+                 TX_END_OF_PACKET | TX_REPORT_STATUS);
+    m->tx_next = (m->tx_next + 1) % RING_SIZE;
+    write_reg(m, REG_TX_RING + RING_TAIL, m->tx_next);
+    g_assert_cmpint(qtest_readb(m->qts, desc + DESC_STATUS) & DESC_DONE, ==,
+                    DESC_DONE);
+}
+
+/* The next frame, if it has come; 0: none yet. */
+static size_t receive(TestNic *port, uint8_t *frame)
+{
+    Machine *m = container_of(port, Machine, port);
+    uint64_t desc = m->rx_ring + m->rx_next * DESC_BYTES;
+    size_t size;
+
+    if (!(qtest_readb(m->qts, desc + DESC_STATUS) & DESC_DONE)) {
+        return 0;
+    }
+    size = qtest_readw(m->qts, desc + DESC_LENGTH);
+    g_assert_cmpuint(size, <=, BUFFER_BYTES);
+    qtest_memread(m->qts, m->rx_buffers + m->rx_next * BUFFER_BYTES, frame,
+                  size);
+    qtest_writeb(m->qts, desc + DESC_STATUS, 0);
+    m->rx_next = (m->rx_next + 1) % RING_SIZE;
+    give_room(m, 1);
+    return size;
+}
+
 /* Start QEMU, with @more arguments. */
 static void boot(Machine *m, const char *netdev, uint8_t number,
                  const char *more)
 {
-    memcpy(m->mac, (uint8_t[]){ 0x52, 0x54, 0, 0x77, 0, number }, 6);
+    m->port.transmit = transmit;
+    m->port.receive = receive;
+    memcpy(m->port.mac, (uint8_t[]){ 0x52, 0x54, 0, 0x77, 0, number }, 6);
     m->qts = qtest_initf("-M pc -nodefaults -netdev %s,id=n -device e1000,"
                          "netdev=n,id=nic,mac=52:54:00:77:00:%02x,addr=%d %s",
                          netdev, number, E1000_SLOT, more);
@@ -135,236 +174,17 @@ static void machine_free(Machine *m)
     g_free(m);
 }
 
-static void transmit(Machine *m, const uint8_t *frame, size_t size)
-{
-    uint64_t desc = m->tx_ring + m->tx_next * DESC_BYTES;
-
-    qtest_memwrite(m->qts, m->tx_buffer, frame, size);
-    qtest_writeq(m->qts, desc, m->tx_buffer);
-    qtest_writeq(m->qts, desc + 8, 0);
-    qtest_writew(m->qts, desc + DESC_LENGTH, size);
-    qtest_writeb(m->qts, desc + DESC_COMMAND,
-                 TX_END_OF_PACKET | TX_REPORT_STATUS);
-    m->tx_next = (m->tx_next + 1) % RING_SIZE;
-    write_reg(m, REG_TX_RING + RING_TAIL, m->tx_next);
-    g_assert_cmpint(qtest_readb(m->qts, desc + DESC_STATUS) & DESC_DONE, ==,
-                    DESC_DONE);
-}
-
-/* The next frame, if it has come; 0: none yet. */
-static size_t receive(Machine *m, uint8_t *frame)
-{
-    uint64_t desc = m->rx_ring + m->rx_next * DESC_BYTES;
-    size_t size;
-
-    if (!(qtest_readb(m->qts, desc + DESC_STATUS) & DESC_DONE)) {
-        return 0;
-    }
-    size = qtest_readw(m->qts, desc + DESC_LENGTH);
-    g_assert_cmpuint(size, <=, BUFFER_BYTES);
-    qtest_memread(m->qts, m->rx_buffers + m->rx_next * BUFFER_BYTES, frame,
-                  size);
-    qtest_writeb(m->qts, desc + DESC_STATUS, 0);
-    m->rx_next = (m->rx_next + 1) % RING_SIZE;
-    return size;
-}
-
-typedef bool Match(const uint8_t *frame, size_t size, const void *what);
-
-/* Wait for the frame that @match wants; others are passed over. */
-static bool await(Machine *m, Match *match, const void *what, uint8_t *frame,
-                  gint64 wait_us)
-{
-    gint64 end = g_get_monotonic_time() + wait_us;
-
-    do {
-        size_t size = receive(m, frame);
-
-        if (size) {
-            give_room(m, 1);
-            if (match(frame, size, what)) {
-                return true;
-            }
-        } else {
-            g_usleep(500);
-        }
-    } while (g_get_monotonic_time() < end);
-    return false;
-}
-
-static uint16_t checksum(const uint8_t *data, size_t size)
-{
-    uint32_t sum = 0;
-    size_t i;
-
-    for (i = 0; i + 1 < size; i += 2) {
-        sum += lduw_be_p(data + i);
-    }
-    while (sum >> 16) {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    return ~sum;
-}
-
-static void ethernet(Machine *m, uint8_t *frame, const uint8_t *to,
-                     uint16_t type)
-{
-    memcpy(frame, to, 6);
-    memcpy(frame + 6, m->mac, 6);
-    stw_be_p(frame + 12, type);
-}
-
-/* IPv4 header at 14, of @size bytes with payload */
-static void ipv4(uint8_t *frame, uint8_t protocol, uint32_t from, uint32_t to,
-                 size_t size)
-{
-    uint8_t *ip = frame + 14;
-
-    memset(ip, 0, 20);
-    ip[0] = 0x45;
-    stw_be_p(ip + 2, size);
-    ip[8] = 64;
-    ip[9] = protocol;
-    stl_be_p(ip + 12, from);
-    stl_be_p(ip + 16, to);
-    stw_be_p(ip + 10, checksum(ip, 20));
-}
-
-static const uint8_t broadcast[6] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
-
-#define DHCP_AT (14 + 20 + 8)
-#define DHCP_OPTIONS (DHCP_AT + 240)
-
-/* A DHCP message: DISCOVER, or REQUEST for @address of @server */
-static void send_dhcp(Machine *m, uint8_t type, uint32_t address,
-                      uint32_t server)
-{
-    uint8_t frame[DHCP_OPTIONS + 60] = { 0 };
-    uint8_t *option = frame + DHCP_OPTIONS;
-
-    ethernet(m, frame, broadcast, 0x0800);
-    frame[DHCP_AT] = 1;
-    frame[DHCP_AT + 1] = 1;
-    frame[DHCP_AT + 2] = 6;
-    stl_be_p(frame + DHCP_AT + 4, 0x12345678);
-    memcpy(frame + DHCP_AT + 28, m->mac, 6);
-    stl_be_p(frame + DHCP_AT + 236, 0x63825363);
-    memcpy(option, (uint8_t[]){ 53, 1, type }, 3);
-    option += 3;
-    if (address) {
-        memcpy(option, (uint8_t[]){ 50, 4 }, 2);
-        stl_be_p(option + 2, address);
-        memcpy(option + 6, (uint8_t[]){ 54, 4 }, 2);
-        stl_be_p(option + 8, server);
-        option += 12;
-    }
-    *option = 255;
-    stw_be_p(frame + 34, 68);
-    stw_be_p(frame + 36, 67);
-    stw_be_p(frame + 38, sizeof(frame) - 34);
-    ipv4(frame, 17, 0, 0xffffffff, sizeof(frame) - 14);
-    transmit(m, frame, sizeof(frame));
-}
-
-static const uint8_t *dhcp_option(const uint8_t *frame, size_t size,
-                                  uint8_t code)
-{
-    size_t at = DHCP_OPTIONS;
-
-    while (at + 2 <= size && frame[at] != 255) {
-        if (frame[at] == code && at + 2 + frame[at + 1] <= size) {
-            return frame + at + 2;
-        }
-        at += frame[at] ? 2 + frame[at + 1] : 1;
-    }
-    return NULL;
-}
-
-static bool is_dhcp(const uint8_t *frame, size_t size, const void *type)
-{
-    const uint8_t *value;
-
-    if (size < DHCP_OPTIONS || lduw_be_p(frame + 12) != 0x0800
-        || frame[23] != 17 || lduw_be_p(frame + 36) != 68) {
-        return false;
-    }
-    value = dhcp_option(frame, size, 53);
-    return value && *value == *(const uint8_t *)type;
-}
-
-/* Discover, offer, request, acknowledge: the address, and the gateway's. */
-static uint32_t get_address(Machine *m, uint32_t *ret_gateway)
-{
-    uint8_t frame[BUFFER_BYTES];
-    uint8_t offer = 2, ack = 5;
-    uint32_t address, server;
-
-    send_dhcp(m, 1, 0, 0);
-    g_assert_true(await(m, is_dhcp, &offer, frame, WAIT_S * G_USEC_PER_SEC));
-    address = ldl_be_p(frame + DHCP_AT + 16);
-    server = ldl_be_p(dhcp_option(frame, BUFFER_BYTES, 54));
-    send_dhcp(m, 3, address, server);
-    g_assert_true(await(m, is_dhcp, &ack, frame, WAIT_S * G_USEC_PER_SEC));
-    g_assert_cmphex((uint32_t)ldl_be_p(frame + DHCP_AT + 16), ==, address);
-    *ret_gateway = server;
-    return address;
-}
-
-static bool is_arp_reply(const uint8_t *frame, size_t size, const void *from)
-{
-    return size >= 42 && lduw_be_p(frame + 12) == 0x0806
-           && lduw_be_p(frame + 20) == 2
-           && (uint32_t)ldl_be_p(frame + 28) == *(const uint32_t *)from;
-}
-
-static void resolve(Machine *m, uint32_t own, uint32_t address,
-                    uint8_t *ret_mac)
-{
-    uint8_t frame[BUFFER_BYTES] = { 0 };
-
-    ethernet(m, frame, broadcast, 0x0806);
-    memcpy(frame + 14, (uint8_t[]){ 0, 1, 8, 0, 6, 4, 0, 1 }, 8);
-    memcpy(frame + 22, m->mac, 6);
-    stl_be_p(frame + 28, own);
-    stl_be_p(frame + 38, address);
-    transmit(m, frame, 60);
-    g_assert_true(await(m, is_arp_reply, &address, frame,
-                        WAIT_S * G_USEC_PER_SEC));
-    memcpy(ret_mac, frame + 22, 6);
-}
-
-static bool is_echo_reply(const uint8_t *frame, size_t size, const void *from)
-{
-    return size >= 42 && lduw_be_p(frame + 12) == 0x0800 && frame[23] == 1
-           && frame[34] == 0
-           && (uint32_t)ldl_be_p(frame + 26) == *(const uint32_t *)from;
-}
-
-static void ping(Machine *m, uint32_t own, uint32_t address, const uint8_t *mac)
-{
-    uint8_t frame[BUFFER_BYTES] = { 0 };
-
-    ethernet(m, frame, mac, 0x0800);
-    ipv4(frame, 1, own, address, 20 + 8 + 56);
-    frame[34] = 8;
-    stw_be_p(frame + 38, 7);
-    stw_be_p(frame + 36, checksum(frame + 34, 64));
-    transmit(m, frame, 14 + 20 + 8 + 56);
-    g_assert_true(await(m, is_echo_reply, &address, frame,
-                        WAIT_S * G_USEC_PER_SEC));
-}
-
 /* What a guest does first; and QMP tells of it. */
 static void test_dhcp_arp_ping(void)
 {
     Machine *m = machine_new("vmnet-shared", 1, RING_SIZE - 1);
-    uint32_t gateway, address = get_address(m, &gateway);
+    uint32_t gateway, address = vmnet_get_address(&m->port, &gateway);
     struct in_addr in = { htonl(address) };
     QDict *event, *response, *netdev, *lease;
     uint8_t mac[6];
 
-    resolve(m, address, gateway, mac);
-    ping(m, address, gateway, mac);
+    vmnet_resolve(&m->port, address, gateway, mac);
+    vmnet_ping(&m->port, address, gateway, mac);
 
     event = qtest_qmp_eventwait_ref(m->qts, "VMNET_LEASE_ADDED");
     lease = qdict_get_qdict(event, "data");
@@ -382,6 +202,12 @@ static void test_dhcp_arp_ping(void)
     machine_free(m);
 }
 
+static bool await(Machine *m, VmnetMatch *match, const void *what,
+                  uint8_t *frame, gint64 wait_us)
+{
+    return vmnet_await(&m->port, match, what, frame, wait_us);
+}
+
 static bool is_number(const uint8_t *frame, size_t size, const void *number)
 {
     return size >= 60 && lduw_be_p(frame + 12) == 0x88b5
@@ -392,9 +218,9 @@ static void send_number(Machine *m, const uint8_t *to, uint8_t number)
 {
     uint8_t frame[60] = { 0 };
 
-    ethernet(m, frame, to, 0x88b5);
+    vmnet_ethernet(&m->port, frame, to, 0x88b5);
     frame[14] = number;
-    transmit(m, frame, sizeof(frame));
+    transmit(&m->port, frame, sizeof(frame));
 }
 
 /* Two machines of one network, in order and both ways. */
@@ -406,10 +232,10 @@ static void test_two_machines(void)
     uint8_t i;
 
     for (i = 0; i < 40; i++) {
-        send_number(a, i ? b->mac : broadcast, i);
-        g_assert_true(await(b, is_number, &i, frame, WAIT_S * G_USEC_PER_SEC));
-        send_number(b, a->mac, i);
-        g_assert_true(await(a, is_number, &i, frame, WAIT_S * G_USEC_PER_SEC));
+        send_number(a, i ? b->port.mac : vmnet_broadcast, i);
+        g_assert_true(await(b, is_number, &i, frame, VMNET_WAIT_US));
+        send_number(b, a->port.mac, i);
+        g_assert_true(await(a, is_number, &i, frame, VMNET_WAIT_US));
     }
     machine_free(a);
     machine_free(b);
@@ -423,13 +249,13 @@ static void test_full_nic(void)
     uint8_t frame[BUFFER_BYTES];
     uint8_t i, hello = 255;
 
-    send_number(b, broadcast, hello);
-    g_assert_true(await(a, is_number, &hello, frame, WAIT_S * G_USEC_PER_SEC));
+    send_number(b, vmnet_broadcast, hello);
+    g_assert_true(await(a, is_number, &hello, frame, VMNET_WAIT_US));
     for (i = 0; i < 30; i++) {
-        send_number(a, b->mac, i);
+        send_number(a, b->port.mac, i);
     }
     for (i = 0; i < 30; i++) {
-        g_assert_true(await(b, is_number, &i, frame, WAIT_S * G_USEC_PER_SEC));
+        g_assert_true(await(b, is_number, &i, frame, VMNET_WAIT_US));
     }
     machine_free(a);
     machine_free(b);
@@ -443,13 +269,13 @@ static void test_stop_cont(void)
     uint8_t frame[BUFFER_BYTES];
     uint8_t first = 1, second = 2;
 
-    send_number(b, broadcast, first);
-    g_assert_true(await(a, is_number, &first, frame, WAIT_S * G_USEC_PER_SEC));
+    send_number(b, vmnet_broadcast, first);
+    g_assert_true(await(a, is_number, &first, frame, VMNET_WAIT_US));
     qtest_qmp_assert_success(b->qts, "{'execute': 'stop'}");
-    send_number(a, b->mac, second);
+    send_number(a, b->port.mac, second);
     g_assert_false(await(b, is_number, &second, frame, G_USEC_PER_SEC / 5));
     qtest_qmp_assert_success(b->qts, "{'execute': 'cont'}");
-    g_assert_true(await(b, is_number, &second, frame, WAIT_S * G_USEC_PER_SEC));
+    g_assert_true(await(b, is_number, &second, frame, VMNET_WAIT_US));
     machine_free(a);
     machine_free(b);
 }
@@ -464,10 +290,10 @@ static void test_isolated(void)
     uint32_t gateway, address;
     uint8_t number = 9, mac[6];
 
-    address = get_address(b, &gateway);
-    send_number(a, broadcast, number);
+    address = vmnet_get_address(&b->port, &gateway);
+    send_number(a, vmnet_broadcast, number);
     g_assert_false(await(b, is_number, &number, frame, G_USEC_PER_SEC / 5));
-    resolve(b, address, gateway, mac);
+    vmnet_resolve(&b->port, address, gateway, mac);
     machine_free(a);
     machine_free(b);
 }
@@ -476,7 +302,7 @@ static void test_isolated(void)
 static void test_daemon_back(void)
 {
     Machine *m = machine_new("vmnet-shared", 3, RING_SIZE - 1);
-    uint32_t gateway, address = get_address(m, &gateway);
+    uint32_t gateway, address = vmnet_get_address(&m->port, &gateway);
     QDict *response = NULL, *netdev;
     uint8_t mac[6];
 
@@ -491,8 +317,8 @@ static void test_daemon_back(void)
     qobject_unref(response);
     /* The NIC takes its time to see the link. */
     qtest_clock_step(m->qts, 2 * 1000000000LL);
-    resolve(m, address, gateway, mac);
-    g_assert_cmphex(get_address(m, &gateway), ==, address);
+    vmnet_resolve(&m->port, address, gateway, mac);
+    g_assert_cmphex(vmnet_get_address(&m->port, &gateway), ==, address);
     machine_free(m);
 }
 
@@ -501,7 +327,7 @@ static void test_migration(void)
 {
     Machine *a = machine_new("vmnet-shared", 5, RING_SIZE - 1);
     Machine *b = g_new0(Machine, 1);
-    uint32_t gateway, address = get_address(a, &gateway);
+    uint32_t gateway, address = vmnet_get_address(&a->port, &gateway);
     g_autofree char *uri = g_strdup_printf("unix:%s/migrate",
                                            vmnet_daemon_folder());
     g_autofree char *incoming = g_strdup_printf("-incoming %s", uri);
@@ -522,9 +348,9 @@ static void test_migration(void)
     b->tx_next = a->tx_next;
     machine_free(a);
     qtest_clock_step(b->qts, 2 * 1000000000LL);
-    resolve(b, address, gateway, mac);
-    ping(b, address, gateway, mac);
-    g_assert_cmphex(get_address(b, &gateway), ==, address);
+    vmnet_resolve(&b->port, address, gateway, mac);
+    vmnet_ping(&b->port, address, gateway, mac);
+    g_assert_cmphex(vmnet_get_address(&b->port, &gateway), ==, address);
     machine_free(b);
 }
 
@@ -534,10 +360,10 @@ static void test_hot_unplug(void)
     Machine *m = machine_new("vmnet-shared", 4, RING_SIZE - 1);
     uint32_t gateway;
 
-    get_address(m, &gateway);
+    vmnet_get_address(&m->port, &gateway);
     qtest_qmp_assert_success(m->qts, "{'execute': 'netdev_del',"
                              " 'arguments': {'id': 'n'}}");
-    send_number(m, broadcast, 1);
+    send_number(m, vmnet_broadcast, 1);
     qtest_qmp_assert_success(m->qts, "{'execute': 'query-status'}");
     machine_free(m);
 }
