@@ -173,6 +173,59 @@ while True:
         assert one.stdout.readline() == '%d\n' % (3 << 20)
 
 
+CONTAINER = """
+import hashlib, os, socket, sys
+
+def send(peer, size):
+    block, whole = os.urandom(1 << 20), hashlib.sha1()
+    for number in range(size >> 20):
+        piece = number.to_bytes(8, 'big') + block[8:]
+        whole.update(piece)
+        peer.sendall(piece)
+    peer.shutdown(socket.SHUT_WR)
+    return whole.hexdigest()
+
+def receive(peer):
+    whole, view = hashlib.sha1(), memoryview(bytearray(1 << 18))
+    while n := peer.recv_into(view):
+        whole.update(view[:n])
+    return whole.hexdigest()
+
+assert os.getpid() < 10
+assert [name for _, name in socket.if_nameindex()] == ['lo', 'eth0']
+assert socket.gethostbyname('host.vmnet.internal') == '192.168.107.1'
+size = int(sys.argv[1])
+if len(sys.argv) < 3:
+    with socket.create_server(('', 7000)) as server:
+        print('ready', flush=True)
+        peer, _ = server.accept()
+    got = receive(peer)
+    print(got, send(peer, size), flush=True)
+else:
+    peer = socket.create_connection((sys.argv[2], 7000), 10)
+    peer.settimeout(None)
+    sent = send(peer, size)
+    print(sent, receive(peer), flush=True)
+"""
+
+
+@pytest.mark.skipif(not shutil.which('bwrap'), reason='needs bubblewrap')
+@pytest.mark.parametrize('size_mib', [
+    64, pytest.param(1024, marks=pytest.mark.slow)])
+def test_two_containers(daemon, size_mib):
+    """Unprivileged ones, made inside: names, and as much each way, unharmed."""
+    container = ['bwrap', '--unshare-pid', '--unshare-ipc', '--unshare-uts',
+                 '--ro-bind', '/', '/', '--proc', '/proc', '--dev', '/dev',
+                 '--tmpfs', '/tmp', sys.executable, '-c', CONTAINER,
+                 str(size_mib << 20)]
+    with started(daemon, *container) as one:
+        with daemon.qmp() as control:
+            info, = control.call('query-netdevs')
+        done = netns(daemon, *container, info['address'], timeout=200)
+        assert done.returncode == 0, done.stderr
+        assert len(done.stdout) == 82 and one.stdout.readline() == done.stdout
+
+
 def test_signals_are_passed_on(daemon):
     with started(daemon, 'sh', '-c', "trap 'exit 3' TERM; echo ready; "
                  'while :; do sleep 0.05; done') as process:
