@@ -13,7 +13,8 @@ import os
 import subprocess
 import sys
 
-from benchlib import daemon, guests, namespaces, plot, real, vhost
+from benchlib import (daemon, guests, latency, namespaces, plot, real,
+                      vhost)
 from benchlib.core import TOP, Bench
 
 from lib import services
@@ -31,7 +32,7 @@ CASES = {
     'netns': namespaces.case_netns,
     'connect': namespaces.case_connect,
     'real': real.case_real,
-    'latency': namespaces.case_latency,
+    'latency': latency.case_latency,
 }
 
 

@@ -60,20 +60,25 @@ class Bench:
         os.chmod(self.folder, 0o711)
         os.mkdir(os.path.join(self.folder, 'passt'))
         os.chmod(os.path.join(self.folder, 'passt'), 0o777)
-        self.image = image.ensure(os.path.join(options.build, 'guest'))
+        os.environ['PATH'] += ':' + os.path.dirname(self.built('bench-rr'))
+        self.image = image.ensure(os.path.join(options.build, 'guest'),
+                                  ('iperf3', 'bench-rr'))
         self.started = []
         self.rows = []
         self.missed = []
 
-    def program(self, name, *arguments):
-        """The JSON that a program of tests/bench prints."""
+    def built(self, name):
+        """Path of a program of tests/bench, which is built if need be."""
         target = 'tests/bench/' + name
         subprocess.run(['ninja', '-C', self.options.build, target], check=True,
                        stdout=subprocess.DEVNULL)
+        return os.path.join(self.options.build, target)
+
+    def program(self, name, *arguments):
+        """The JSON that a program of tests/bench prints."""
         done = subprocess.run(
-            [os.path.join(self.options.build, target), *arguments],
-            env=self.env, check=True, stdout=subprocess.PIPE,
-            timeout=600)
+            [self.built(name), *arguments], env=self.env, check=True,
+            stdout=subprocess.PIPE, timeout=600)
         return json.loads(done.stdout)
 
     def tool(self, name):

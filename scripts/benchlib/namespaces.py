@@ -1,6 +1,6 @@
-"""Namespaces as guests: through NAT to the host, and to each other.
+"""Namespaces as guests: through NAT to the host.
 
-  [ namespace: iperf3, rr ] -- vmnet-run --netns | slirp4netns | pasta -- host
+  [ namespace: iperf3 ] -- vmnet-run --netns | slirp4netns | pasta -- host
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
@@ -9,12 +9,10 @@ import json
 import os
 import re
 import subprocess
-import sys
 import time
 
 from benchlib.core import median, ratio
 
-RR = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'rr.py')
 LIMIT_S = 15
 # A peer that is slower does not work here, and is not beaten.
 STALLED_GBPS = 0.1
@@ -197,8 +195,8 @@ def case_netns(bench):
 
 
 def server(bench):
-    """A service of the host's for rr.py; returns its port."""
-    process = subprocess.Popen([sys.executable, RR, 'serve'],
+    """A service of the host's for bench-rr; returns its port."""
+    process = subprocess.Popen([bench.built('bench-rr'), 'serve'],
                                stdout=subprocess.PIPE)
     bench.started.append(process)
     return process.stdout.readline().decode().strip()
@@ -211,7 +209,7 @@ def case_connect(bench):
     results = {name: [] for name in spaces}
     for _ in range(bench.options.runs):
         for name, space in spaces.items():
-            text = space.run(sys.executable, RR, 'connect', space.host, port,
+            text = space.run(bench.built('bench-rr'), 'connect', space.host, port,
                              str(bench.options.seconds),
                              timeout=bench.options.seconds + 30)
             results[name].append(json.loads(text)['rate'])
@@ -221,53 +219,3 @@ def case_connect(bench):
         bench.want('connections a second, of ' + name,
                    ratio(median(results['vmnet']), median(results[name])),
                    1.05)
-
-
-# The kernel's way between namespaces. It is a harder bar than tap-bridge-tap,
-# whose guests are processes: no process but the two ends takes part in it.
-BRIDGE = """set -e
-ip link add bridge type bridge
-ip link set bridge up
-for n in 1 2; do
-    eval pid=\\$$n
-    ip link add eth0 netns $pid type veth peer name port$n
-    ip link set port$n master bridge
-    ip link set port$n up
-    nsenter --net=/proc/$pid/ns/net ip addr add 10.8.0.$n/24 dev eth0
-    nsenter --net=/proc/$pid/ns/net ip link set eth0 up
-done
-"""
-
-
-def case_latency(bench):
-    """A request and an answer of 14 bytes, from guest to guest."""
-    first, second = Namespace(empty(bench), ''), Namespace(empty(bench), '')
-    switch = Namespace(empty(bench), '')
-    said = switch.run('sh', '-c', BRIDGE, 'sh', str(first.pid),
-                      str(second.pid))
-    if said:
-        raise ValueError(said)
-    pairs = {'vmnet': [vmnet(bench, 1500), vmnet(bench, 1500)],
-             'veth and bridge': [first, second]}
-    targets = {}
-    for name, (_one, two) in pairs.items():
-        address = re.search(r'inet (\S+)/', two.run(
-            'ip', '-4', 'addr', 'show', 'eth0')).group(1)
-        process = subprocess.Popen(
-            ['nsenter', '--net=/proc/%d/ns/net' % two.pid, sys.executable, RR,
-             'serve'], stdout=subprocess.PIPE)
-        bench.started.append(process)
-        targets[name] = (address, process.stdout.readline().decode().strip())
-    results = {name: [] for name in pairs}
-    for _ in range(bench.options.runs):
-        for name, (one, _two) in pairs.items():
-            text = one.run(sys.executable, RR, 'request', *targets[name],
-                           str(bench.options.seconds),
-                           timeout=bench.options.seconds + 30)
-            results[name].append(json.loads(text))
-    for key in ('p50', 'p99'):
-        for name, values in results.items():
-            bench.row('latency ' + key, name, [v[key] for v in values], 'us')
-        bench.want('latency %s, of veth and bridge' % key, ratio(
-            *(median([v[key] for v in results[name]])
-              for name in ('vmnet', 'veth and bridge'))), 1.3, at_least=False)

@@ -23,10 +23,10 @@ ip link set tap0 up
 """
 
 
-def vmnet(bench):
+def vmnet(bench, name='vmnet'):
     """On a network of ours."""
     return bench.guest(
-        'vmnet', [bench.tool('vmnet-run'), '-q', '--port', 'vhost-user', QEMU],
+        name, [bench.tool('vmnet-run'), '-q', '--port', 'vhost-user', QEMU],
         ['-netdev', 'vmnet-shared,id=net0' + bench.options.netdev]
         + NO_VECTORS)
 

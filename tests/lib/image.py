@@ -269,7 +269,8 @@ def _ensure(folder, programs):
     with open(__file__, 'rb') as source:
         digest = hashlib.sha256(source.read())
     present = [p for p in programs if shutil.which(p)]
-    digest.update(repr((release, present)).encode())
+    stamps = [os.stat(shutil.which(p)).st_mtime_ns for p in present]
+    digest.update(repr((release, present, stamps)).encode())
     path = os.path.join(folder, 'initramfs-%s.gz' % digest.hexdigest()[:12])
     if not os.path.exists(path):
         with open(path + '.new', 'wb') as out:
