@@ -298,6 +298,53 @@ static void test_isolated(void)
     machine_free(b);
 }
 
+/* net-uuid: those with the same one are among themselves. */
+static void test_net_uuid(void)
+{
+    static const char one[] =
+        "vmnet-host,net-uuid=8c1b4d3e-0000-4000-8000-000000000001";
+    static const char other[] =
+        "vmnet-host,net-uuid=8c1b4d3e-0000-4000-8000-000000000002";
+    Machine *a = machine_new(one, 1, RING_SIZE - 1);
+    Machine *b = machine_new(one, 2, RING_SIZE - 1);
+    Machine *c = machine_new(other, 3, RING_SIZE - 1);
+    uint8_t frame[BUFFER_BYTES];
+    uint8_t number = 5;
+
+    send_number(a, vmnet_broadcast, number);
+    g_assert_true(await(b, is_number, &number, frame, VMNET_WAIT_US));
+    g_assert_false(await(c, is_number, &number, frame, G_USEC_PER_SEC / 5));
+    machine_free(a);
+    machine_free(b);
+    machine_free(c);
+}
+
+static bool is_prohibited(const uint8_t *frame, size_t size, const void *unused)
+{
+    return size >= 42 && lduw_be_p(frame + 12) == 0x0800 && frame[23] == 1
+           && frame[34] == 3 && frame[35] == 13;
+}
+
+/* Host mode: an address, and the gateway's, and nobody beyond. */
+static void test_host(void)
+{
+    Machine *m = machine_new("vmnet-host", 1, RING_SIZE - 1);
+    uint32_t gateway, address = vmnet_get_address(&m->port, &gateway);
+    uint8_t frame[BUFFER_BYTES] = { 0 };
+    uint8_t mac[6];
+
+    vmnet_resolve(&m->port, address, gateway, mac);
+    vmnet_ping(&m->port, address, gateway, mac);
+    vmnet_ethernet(&m->port, frame, mac, 0x0800);
+    vmnet_ipv4(frame, 17, address, 0xc6336407, 20 + 8 + 18);
+    stw_be_p(frame + 34, 4000);
+    stw_be_p(frame + 36, 53);
+    stw_be_p(frame + 38, 8 + 18);
+    m->port.transmit(&m->port, frame, 60);
+    g_assert_true(await(m, is_prohibited, NULL, frame, VMNET_WAIT_US));
+    machine_free(m);
+}
+
 /* vmnetd dies and comes back: packets flow, with the address of before. */
 static void test_daemon_back(void)
 {
@@ -382,6 +429,8 @@ int main(int argc, char **argv)
     qtest_add_func("/vmnet/packets/full-nic", test_full_nic);
     qtest_add_func("/vmnet/packets/stop-cont", test_stop_cont);
     qtest_add_func("/vmnet/packets/isolated", test_isolated);
+    qtest_add_func("/vmnet/packets/net-uuid", test_net_uuid);
+    qtest_add_func("/vmnet/packets/host", test_host);
     qtest_add_func("/vmnet/packets/daemon-back", test_daemon_back);
     qtest_add_func("/vmnet/packets/hot-unplug", test_hot_unplug);
     qtest_add_func("/vmnet/packets/migration", test_migration);

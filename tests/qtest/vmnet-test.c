@@ -255,6 +255,35 @@ static void test_forward(void)
     qtest_quit(qts);
 }
 
+static void add_filter(QTestState *qts, const char *id)
+{
+    qtest_qmp_assert_success(qts, "{'execute': 'object-add', 'arguments':"
+                             " {'qom-type': 'filter-buffer', 'id': %s,"
+                             "  'netdev': 'n', 'queue': 'rx',"
+                             "  'interval': 1000}}", id);
+}
+
+/* QEMU's own filters: one or two, taken off, or there when their netdev goes */
+static void test_filters(void)
+{
+    QTestState *qts = start();
+
+    add(qts, "{'type': 'vmnet-shared', 'id': 'n'}");
+    add_filter(qts, "one");
+    qtest_qmp_assert_success(qts, "{'execute': 'object-del',"
+                             " 'arguments': {'id': 'one'}}");
+    add_filter(qts, "one");
+    add_filter(qts, "two");
+    qtest_qmp_assert_success(qts, "{'execute': 'object-del',"
+                             " 'arguments': {'id': 'one'}}");
+    add_filter(qts, "one");
+    qtest_qmp_assert_success(qts, "{'execute': 'netdev_del',"
+                             " 'arguments': {'id': 'n'}}");
+    add(qts, "{'type': 'vmnet-shared', 'id': 'n'}");
+    add_filter(qts, "one");
+    qtest_quit(qts);
+}
+
 /* A daemon that does not answer holds up nothing. */
 static void test_stuck(void)
 {
@@ -407,6 +436,7 @@ int main(int argc, char **argv)
     qtest_add_func("/vmnet/readd", test_readd);
     qtest_add_func("/vmnet/query", test_query);
     qtest_add_func("/vmnet/forward", test_forward);
+    qtest_add_func("/vmnet/filters", test_filters);
     qtest_add_func("/vmnet/stuck", test_stuck);
     qtest_add_func("/vmnet/lost", test_lost);
     qtest_add_func("/vmnet/sandbox", test_sandbox);

@@ -21,6 +21,7 @@
 #define HEADER_BYTES sizeof(struct virtio_net_hdr_v1)
 #define BUFFER_BYTES (65550 + HEADER_BYTES)
 #define N_BUFFERS 32
+#define LARGE_BYTES (69632 - HEADER_BYTES)
 #define TAKES_TSO ((1ULL << VIRTIO_NET_F_GUEST_CSUM) \
                    | (1ULL << VIRTIO_NET_F_GUEST_TSO4))
 #define SENDS_TSO ((1ULL << VIRTIO_NET_F_CSUM) \
@@ -200,8 +201,7 @@ static size_t await_tcp(Machine *m, struct virtio_net_hdr_v1 *header)
     g_assert_not_reached();
 }
 
-/* Only a driver that said that it takes it gets what is to be cut, and after
- * a reset it has not said so. */
+/* Only a driver that said that it takes it gets what is to be cut. */
 static void test_offloads(void)
 {
     Machine *a = machine_new("vmnet-host,network=tso", 1, SENDS_TSO);
@@ -226,6 +226,7 @@ static void test_offloads(void)
     g_assert_cmpint(header.gso_type, ==, VIRTIO_NET_HDR_GSO_NONE);
     g_assert_cmpint(header.flags, ==, 0);
 
+    /* After a reset it has not said so. */
     start_driver(b, 0);
     do {
         send_tso(a);
@@ -271,6 +272,22 @@ static void test_hot_unplug(void)
     machine_free(m);
 }
 
+/* A frame as long as QEMU knows any is dropped, and the next one is not. */
+static void test_large(void)
+{
+    Machine *m = machine_new("vmnet-shared", 7, SENDS_TSO);
+    g_autofree uint8_t *frame = g_malloc0(LARGE_BYTES);
+    uint64_t usual = m->tx_buffer;
+    uint32_t gateway;
+
+    m->tx_buffer = guest_alloc(&m->alloc, HEADER_BYTES + LARGE_BYTES);
+    vmnet_ethernet(&m->port, frame, vmnet_broadcast, 0x88b5);
+    m->port.transmit(&m->port, frame, LARGE_BYTES);
+    m->tx_buffer = usual;
+    vmnet_get_address(&m->port, &gateway);
+    machine_free(m);
+}
+
 typedef struct Port {
     uint8_t protocol;
     uint16_t number;
@@ -289,7 +306,7 @@ static bool is_from_port(const uint8_t *frame, size_t size, const void *what)
                || lduw_be_p(frame + 16) > 40);
 }
 
-/* A server on the host: @kind on loopback, with a port of the kernel's choice */
+/* A server on the host's loopback, with a port of the kernel's choice */
 static int serve(int kind, uint16_t *ret_port)
 {
     struct sockaddr_in addr = {
@@ -429,6 +446,7 @@ int main(int argc, char **argv)
     qtest_add_func("/vmnet/virtio/offloads", test_offloads);
     qtest_add_func("/vmnet/virtio/announce", test_announce);
     qtest_add_func("/vmnet/virtio/hot-unplug", test_hot_unplug);
+    qtest_add_func("/vmnet/virtio/large", test_large);
     qtest_add_func("/vmnet/virtio/udp", test_udp);
     qtest_add_func("/vmnet/virtio/tcp", test_tcp);
     status = g_test_run();
