@@ -29,6 +29,7 @@ CASES = {
     'idle': daemon.case_idle,
     'vhost': vhost.case_vhost,
     'many': vhost.case_many,
+    'mixed': vhost.case_mixed,
     'netns': namespaces.case_netns,
     'connect': namespaces.case_connect,
     'real': real.case_real,

@@ -78,3 +78,34 @@ def case_many(bench):
     bench.want('KiB a port', (middle(results, '32 busy', 'daemon-kib') -
                               middle(results, '2 busy', 'daemon-kib')) / 30,
                256, at_least=False)
+
+
+def case_mixed(bench):
+    """An offload pair while a plain stream guest is busy on its network.
+
+    vu-bench ends with an error if one of the pair's frames was segmented. What
+    the pair loses is the daemon's CPU time beyond that which as many frames of
+    the stream guest's cost alone.
+    """
+    results = rounds(bench, {
+        'pair': ('vu-bench',),
+        'stream': ('vu-bench', '--pairs', '0', '--plain'),
+        'both': ('vu-bench', '--plain'),
+    })
+    for name, values in results.items():
+        for key in ('frames', 'plain-frames'):
+            bench.row('mixed, frames', '%s: %s' % (name, key),
+                      [v[key] for v in values], '/s')
+    alone = ratio(middle(results, 'stream', 'cpu'),
+                  middle(results, 'stream', 'plain-frames'))
+    costs = [ratio(v['cpu'] - v['plain-frames'] * alone, v['frames']) * 1e9
+             for v in results['both']]
+    bench.row('mixed, CPU a frame of the pair', 'alone',
+              [v['frame-cpu-ns'] for v in results['pair']], 'ns')
+    bench.row('mixed, CPU a frame of the pair', 'beside a stream guest',
+              costs, 'ns')
+    bench.want('the stream guest sends beside the pair, frames/s',
+               middle(results, 'both', 'plain-frames'), 1)
+    bench.want('CPU a frame beside a stream guest, of alone',
+               ratio(median(costs), middle(results, 'pair', 'frame-cpu-ns'))
+               if median(costs) > 0 else 1e9, 1.05, at_least=False)

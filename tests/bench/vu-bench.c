@@ -9,11 +9,13 @@
  * the same order, measured in the same run.  Not part of the tests.
  *
  *   vu-bench [--packed] [--small] [--sleep] [--rx-len BYTES] [--seconds N]
- *            [--pairs N] [--idle N]
+ *            [--pairs N] [--idle N] [--plain]
  *
  * --small: frames of 64 bytes rather than TSO frames of 64 KiB
  * --sleep: drivers ask to be called, and wait for that, as guests do
  * --pairs, --idle: so many pairs that send, and ports more that are silent
+ * --plain: also two stream ports, without offloads, one sending to the other;
+ *          alone with --pairs 0
  *
  * Prints a line of JSON: rates of delivered frames, the daemon's CPU time for
  * each, what memcpy needs for as much, and the daemon's RssAnon + RssFile.
@@ -31,12 +33,14 @@
 #include "port/port.h"
 #include "../unit/vu-frontend.h"
 #include "bench-frame.h"
+#include "plain-guest.h"
 
 #define NUM 256
 #define SLOT_LEN 65536
 #define MTU 1500
 #define PAIRS_MAX 16
 #define IDLE_MAX 62
+#define FDS_MAX (2 * PAIRS_MAX + IDLE_MAX + 2)
 #define MEMORY_LEN (24 << 20)
 #define IDLE_MEMORY_LEN (1 << 20)
 
@@ -49,13 +53,14 @@ typedef struct Pair {
 } Pair;
 
 typedef struct Bench {
-    gboolean packed, small, sleep;
+    gboolean packed, small, sleep, plain;
     int rx_len, seconds, n_pairs, n_idle;
     size_t frame_len;
     unsigned n_rx_slots;
     Pair pairs[PAIRS_MAX];
     Frontend idle[IDLE_MAX];
     pid_t daemon;
+    const uint64_t *n_plain;
     uint64_t n_frames;
 } Bench;
 
@@ -83,7 +88,7 @@ static double now_s(clockid_t clock)
 }
 
 /* The child: as much of a daemon as frames need. */
-static void serve(const int *fds, unsigned n_fds)
+static void serve(const int *fds, unsigned n_fds, unsigned n_stream)
 {
     SwitchConfig config = {
         .mtu_bytes = MTU,
@@ -99,7 +104,9 @@ static void serve(const int *fds, unsigned n_fds)
     for (i = 0; i < n_fds; i++) {
         Port *port = port_new(loop, sw, 0, MTU, NULL, NULL);
 
-        if (!port_connect(port, PORT_KIND_VHOST_USER, fds[i], NULL)) {
+        if (!port_connect(port, i < n_fds - n_stream ? PORT_KIND_VHOST_USER
+                                                     : PORT_KIND_STREAM,
+                          fds[i], NULL)) {
             fail("port_connect");
         }
     }
@@ -132,8 +139,9 @@ static void connect_port(const Bench *bench, Frontend *fe, int fd,
 
 static void start(Bench *bench)
 {
-    int ours[2 * PAIRS_MAX + IDLE_MAX], theirs[2 * PAIRS_MAX + IDLE_MAX];
-    unsigned n = 2 * bench->n_pairs + bench->n_idle, i;
+    int ours[FDS_MAX], theirs[FDS_MAX];
+    unsigned n_stream = bench->plain ? 2 : 0;
+    unsigned n = 2 * bench->n_pairs + bench->n_idle + n_stream, i;
 
     for (i = 0; i < n; i++) {
         int fds[2];
@@ -149,7 +157,7 @@ static void start(Bench *bench)
         for (i = 0; i < n; i++) {
             close(ours[i]);
         }
-        serve(theirs, n);
+        serve(theirs, n, n_stream);
     }
     pin(0);
     for (i = 0; i < n; i++) {
@@ -165,6 +173,9 @@ static void start(Bench *bench)
     for (i = 0; i < (unsigned)bench->n_idle; i++) {
         connect_port(bench, &bench->idle[i], ours[2 * bench->n_pairs + i],
                      IDLE_MEMORY_LEN);
+    }
+    if (bench->plain) {
+        bench->n_plain = plain_guests_start(ours[n - 2], ours[n - 1]);
     }
 }
 
@@ -219,6 +230,11 @@ static unsigned receive(Bench *bench, Pair *pair)
         const uint8_t *p = pair->b.memory.base + pair->rx_slots +
                            (size_t)slot * bench->rx_len;
 
+        if (!bench->small && p[BENCH_HEADER_LEN] == 2 && len < BENCH_LARGE_LEN &&
+            bench->rx_len > BENCH_LARGE_LEN) {
+            fprintf(stderr, "vu-bench: a frame was segmented\n");
+            _exit(1);
+        }
         /* num_buffers is only there in the first of a frame. */
         n += bench->rx_len > (int)bench->frame_len ||
              (p[BENCH_HEADER_LEN] == 2 && p[1] == 1);
@@ -283,6 +299,10 @@ static double run(Bench *bench)
     double begin = now_s(CLOCK_MONOTONIC);
     unsigned i;
 
+    if (bench->n_pairs == 0) {
+        sleep(bench->seconds);
+        return now_s(CLOCK_MONOTONIC) - begin;
+    }
     do {
         for (i = 0; i < 64; i++) {
             turn(bench, &bench->pairs[i % bench->n_pairs]);
@@ -339,19 +359,23 @@ static long daemon_kib(const Bench *bench)
 
 static void measure(Bench *bench)
 {
-    double limit = memcpy_rate(bench), elapsed, cpu;
+    double limit = bench->n_pairs ? memcpy_rate(bench) : 0, elapsed, cpu;
+    uint64_t n_plain = bench->plain ? *bench->n_plain : 0;
     clockid_t daemon_clock;
 
     clock_getcpuclockid(bench->daemon, &daemon_clock);
     cpu = now_s(daemon_clock);
     elapsed = run(bench);
     cpu = now_s(daemon_clock) - cpu;
+    n_plain = bench->plain ? *bench->n_plain - n_plain : 0;
     printf("{\"frames\": %.0f, \"gbps\": %.3f, \"memcpy-gbps\": %.3f, "
            "\"frame-cpu-ns\": %.1f, \"frame-memcpy-ns\": %.1f, "
+           "\"plain-frames\": %.0f, \"cpu\": %.4f, "
            "\"daemon-kib\": %ld}\n", bench->n_frames / elapsed,
            bench->n_frames * 8e-9 * bench->frame_len / elapsed, limit * 8e-9,
-           cpu * 1e9 / MAX(bench->n_frames, 1),
-           bench->frame_len / limit * 1e9, daemon_kib(bench));
+           bench->n_frames ? cpu * 1e9 / bench->n_frames : 0,
+           limit ? bench->frame_len / limit * 1e9 : 0, n_plain / elapsed, cpu / elapsed,
+           daemon_kib(bench));
 }
 
 static bool parse(Bench *bench, int argc, char **argv)
@@ -364,6 +388,7 @@ static bool parse(Bench *bench, int argc, char **argv)
         { "seconds", 0, 0, G_OPTION_ARG_INT, &bench->seconds, NULL, NULL },
         { "pairs", 0, 0, G_OPTION_ARG_INT, &bench->n_pairs, NULL, NULL },
         { "idle", 0, 0, G_OPTION_ARG_INT, &bench->n_idle, NULL, NULL },
+        { "plain", 0, 0, G_OPTION_ARG_NONE, &bench->plain, NULL, NULL },
         { NULL },
     };
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
@@ -371,7 +396,7 @@ static bool parse(Bench *bench, int argc, char **argv)
     g_option_context_add_main_entries(context, entries, NULL);
     return g_option_context_parse(context, &argc, &argv, NULL) &&
            bench->rx_len >= 2048 && bench->rx_len <= SLOT_LEN &&
-           bench->n_pairs >= 1 && bench->n_pairs <= PAIRS_MAX &&
+           bench->n_pairs >= !bench->plain && bench->n_pairs <= PAIRS_MAX &&
            bench->n_idle >= 0 && bench->n_idle <= IDLE_MAX &&
            !(bench->sleep && bench->n_pairs > 1);
 }
