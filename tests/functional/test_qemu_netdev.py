@@ -21,19 +21,25 @@ QEMU = os.path.join(BUILD, 'qemu', 'qemu-system-x86_64')
 pytestmark = pytest.mark.guest
 
 
+def kernel_for(nic):
+    """One that has a driver of @nic."""
+    try:
+        if nic.startswith('virtio'):
+            return image.ensure(IMAGE)
+        return image.ensure(IMAGE + '-full', flavour=image.FULL)
+    except image.ImageError as error:
+        return pytest.skip('needs the guest kernel: %s' % error)
+
+
 @pytest.fixture
 def boot(daemon):
     """Guests with a netdev each; their QEMU finds the test's daemon."""
     if not os.access(QEMU, os.X_OK):
         pytest.skip('needs a QEMU that scripts/build-qemu has built')
-    try:
-        kernel = image.ensure(IMAGE)
-    except image.ImageError as error:
-        pytest.skip('needs the guest kernel: %s' % error)
     made = []
 
     def start(name, netdev, number, nic='virtio-net-pci'):
-        guest = Guest(name, kernel, [QEMU],
+        guest = Guest(name, kernel_for(nic), [QEMU],
                       ['-netdev', netdev + ',id=net0', '-device',
                        nic + ',netdev=net0,romfile=,'
                        'mac=52:54:00:66:00:%02x' % number],
@@ -61,6 +67,22 @@ def test_shared(boot, daemon):
         known = {one['id']: one for one in client.call('query-netdevs')}
     assert sorted(known) == ['first/net0', 'second/net0']
     assert known['first/net0']['address'] == leases[0]['address']
+
+
+@pytest.mark.parametrize('nic', ['e1000', 'rtl8139'])
+def test_host_mode_by_real_nics(boot, nic):
+    """A guest whose NIC has no offloads beside one that has, and nobody
+    beyond the gateway."""
+    guest = boot('real', 'vmnet-host', 1, nic)
+    other = boot('other', 'vmnet-host', 2)
+    guest.wait_ready()
+    other.wait_ready()
+    lease = guest.dhcp()
+    assert lease and other.dhcp()
+    assert guest.run('ping -c 2 -W 5 %s' % lease['server']).ok
+    assert guest.run('ping -c 2 -s 1400 -W 5 other').ok
+    assert other.run('ping -c 2 -s 1400 -W 5 real').ok
+    assert not guest.run('ping -c 1 -W 2 198.51.100.7').ok
 
 
 # Of a device, so that its driver cuts and sums by itself

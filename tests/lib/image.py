@@ -18,8 +18,10 @@ import stat
 import subprocess
 import sys
 
+# The cloud kernel is small, and has no drivers of real NICs.
+CLOUD, FULL = 'cloud-amd64', 'amd64'
 # With what they depend on; those that are built in are passed over.
-MODULES = ('virtio_pci', 'virtio_net')
+MODULES = {CLOUD: ('virtio_pci', 'virtio_net'), FULL: ('e1000', '8139cp')}
 
 INIT = r'''#!/bin/busybox sh
 # Commands come one a line on ttyS0; each is answered by "@@ID STATUS".
@@ -84,17 +86,17 @@ def _run(argv, **kwargs):
                           stderr=subprocess.PIPE, **kwargs).stdout
 
 
-def _kernel_package():
-    """Name of the cloud kernel's package, newest of this distribution."""
-    text = _run(['apt-cache', 'depends', 'linux-image-cloud-amd64'])
-    match = re.search(r'Depends: (linux-image-\S+-cloud-amd64)', text)
+def _kernel_package(flavour):
+    """Name of the kernel's package, newest of this distribution."""
+    text = _run(['apt-cache', 'depends', 'linux-image-' + flavour])
+    match = re.search(r'Depends: (linux-image-\S+-%s)' % flavour, text)
     if not match:
-        raise ImageError('apt knows no linux-image-cloud-amd64; '
-                         'run "apt-get update" once')
+        raise ImageError('apt knows no linux-image-%s; '
+                         'run "apt-get update" once' % flavour)
     return match.group(1)
 
 
-def _fetch_kernel(folder):
+def _fetch_kernel(folder, flavour):
     """Unpack kernel and modules under @folder; returns their root."""
     root = os.path.join(folder, 'kernel')
     if os.path.isdir(os.path.join(root, 'boot')):
@@ -103,7 +105,7 @@ def _fetch_kernel(folder):
     shutil.rmtree(scratch, ignore_errors=True)
     os.makedirs(scratch)
     try:
-        package = _kernel_package()
+        package = _kernel_package(flavour)
         _run(['apt-get', 'download', package], cwd=scratch)
     except (OSError, subprocess.CalledProcessError) as error:
         detail = (getattr(error, 'stderr', '') or str(error)).strip()
@@ -188,8 +190,8 @@ def _read_module(path):
     return data
 
 
-def _modules(root, release):
-    """MODULES and what they need, in the order to load them: {name: bytes}."""
+def _modules(root, release, names):
+    """@names and what they need, in the order to load them: {name: bytes}."""
     files = _module_files(_module_folder(root, release))
     loaded = {}
 
@@ -202,7 +204,7 @@ def _modules(root, release):
             load(other.replace('-', '_'))
         loaded[name] = data
 
-    for name in MODULES:
+    for name in names:
         load(name)
     return loaded
 
@@ -219,7 +221,7 @@ def _libraries(program):
     return sorted(found)
 
 
-def _initramfs(root, release, programs):
+def _initramfs(root, release, flavour, programs):
     cpio = _Cpio()
     busybox = shutil.which('busybox')
     if not busybox or 'static' not in _run(['file', '-L', busybox]) \
@@ -235,7 +237,7 @@ def _initramfs(root, release, programs):
     cpio.file('etc/hosts', b'127.0.0.1 localhost\n::1 localhost\n')
     cpio.file('etc/services', b'http 80/tcp\n')
     cpio.file('etc/protocols', b'tcp 6 TCP\nudp 17 UDP\n')
-    modules = _modules(root, release)
+    modules = _modules(root, release, MODULES[flavour])
     for name, data in modules.items():
         cpio.file('modules/%s.ko' % name, data)
     cpio.file('modules/order', '\n'.join(modules).encode())
@@ -249,8 +251,9 @@ def _initramfs(root, release, programs):
     return gzip.compress(cpio.finish(), 1, mtime=0)
 
 
-def ensure(folder, programs=('iperf3',)):
-    """Kernel and initramfs under @folder, made if they are not there.
+def ensure(folder, programs=('iperf3',), flavour=CLOUD):
+    """Kernel and initramfs under @folder, made if they are not there; each
+    flavour has a folder of its own.
 
     Returns their two paths. Raises ImageError. Who comes second waits.
     """
@@ -258,11 +261,11 @@ def ensure(folder, programs=('iperf3',)):
     os.makedirs(folder, exist_ok=True)
     with open(os.path.join(folder, 'lock'), 'w', encoding='ascii') as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        return _ensure(folder, programs)
+        return _ensure(folder, programs, flavour)
 
 
-def _ensure(folder, programs):
-    root = _fetch_kernel(folder)
+def _ensure(folder, programs, flavour):
+    root = _fetch_kernel(folder, flavour)
     boot = os.path.join(root, 'boot')
     kernel = [n for n in os.listdir(boot) if n.startswith('vmlinuz-')][0]
     release = kernel[len('vmlinuz-'):]
@@ -274,7 +277,7 @@ def _ensure(folder, programs):
     path = os.path.join(folder, 'initramfs-%s.gz' % digest.hexdigest()[:12])
     if not os.path.exists(path):
         with open(path + '.new', 'wb') as out:
-            out.write(_initramfs(root, release, present))
+            out.write(_initramfs(root, release, flavour, present))
         os.rename(path + '.new', path)
     return os.path.join(boot, kernel), path
 
