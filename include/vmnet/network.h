@@ -95,7 +95,7 @@ gboolean
 vmnet_network_configuration_set_ipv6_prefix(VmnetNetworkConfiguration *config,
                                             const struct in6_addr *prefix,
                                             guint8 prefix_len, GError **error);
-/** vmnet_network_configuration_set_mtu: 68 to 65520 bytes. */
+/** vmnet_network_configuration_set_mtu: 576 to 65520 bytes. */
 void vmnet_network_configuration_set_mtu(VmnetNetworkConfiguration *config,
                                          guint32 mtu_bytes);
 /** vmnet_network_configuration_set_lease_time: 20 to 604800 seconds. */
