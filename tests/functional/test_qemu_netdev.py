@@ -9,12 +9,14 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 import os
 import socket
+import time
 
 import pytest
 
 from lib import image
 from lib.guest import Guest
 from lib.instance import BUILD, IMAGE
+from lib.qmp import Qmp
 
 QEMU = os.path.join(BUILD, 'qemu', 'qemu-system-x86_64')
 
@@ -32,7 +34,7 @@ def kernel_for(nic):
 
 
 @pytest.fixture
-def boot(daemon):
+def boot(daemon, tmp_path):
     """Guests with a netdev each; their QEMU finds the test's daemon."""
     if not os.access(QEMU, os.X_OK):
         pytest.skip('needs a QEMU that scripts/build-qemu has built')
@@ -42,7 +44,8 @@ def boot(daemon):
         guest = Guest(name, kernel_for(nic), [QEMU],
                       ['-netdev', netdev + ',id=net0', '-device',
                        nic + ',netdev=net0,romfile=,'
-                       'mac=52:54:00:66:00:%02x' % number],
+                       'mac=52:54:00:66:00:%02x' % number,
+                       '-qmp', 'unix:%s,server=on,wait=off' % (tmp_path / name)],
                       env=daemon.env)
         made.append(guest)
         return guest
@@ -126,8 +129,34 @@ def test_tcp_is_cut_late(boot, nic):
         started = send(taker, leases[1]['router'], server.getsockname()[1])
         with server.accept()[0] as connection:
             connection.settimeout(20)
-            got = 0
-            while got < SENT_BYTES:
-                got += len(connection.recv(1 << 20))
+            got, data = 0, b'first'
+            while data and got < SENT_BYTES:
+                data = connection.recv(1 << 20)
+                got += len(data)
         taker.finish(started)
+    assert got == SENT_BYTES
     assert (bytes_per_frame(taker, 'tx') > 1514) == (nic != NO_OFFLOADS)
+
+
+@pytest.mark.serial
+def test_monitor_at_full_rate(boot, tmp_path):
+    """While a guest sends all it can, QEMU answers within 100 ms."""
+    guest = boot('busy', 'vmnet-shared,host-loopback=on', 1)
+    guest.wait_ready()
+    router = guest.dhcp()['router']
+    monitor = Qmp(str(tmp_path / 'busy'))
+    waits = []
+    with socket.create_server(('127.0.0.1', 0)) as server:
+        server.settimeout(20)
+        guest.start('nc %s %d < /dev/zero' % (router, server.getsockname()[1]))
+        with server.accept()[0] as connection:
+            connection.settimeout(20)
+            end, got = time.monotonic() + 2, 0
+            while time.monotonic() < end:
+                got += len(connection.recv(1 << 20))
+                if got >> 20 >= len(waits):
+                    asked = time.monotonic()
+                    assert monitor.call('query-status')['running']
+                    waits.append(time.monotonic() - asked)
+    assert len(waits) >= 10
+    assert max(waits) < 0.1
