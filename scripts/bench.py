@@ -52,6 +52,7 @@ def parse():
     parser.add_argument('--passt-root', metavar='DIR',
                         help='root file system whose passt is measured')
     options = parser.parse_args()
+    options.build = os.path.abspath(options.build)
     four, _ = services.host_addresses()
     options.netdev = '' if four else ',host-loopback=on'
     return options

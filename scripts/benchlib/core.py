@@ -52,7 +52,8 @@ class Bench:
         self.folder = tempfile.mkdtemp(prefix='vmnet-bench-')
         self.env = dict(os.environ,
                         XDG_RUNTIME_DIR=os.path.join(self.folder, 'run'),
-                        XDG_STATE_HOME=os.path.join(self.folder, 'state'))
+                        XDG_STATE_HOME=os.path.join(self.folder, 'state'),
+                        VMNETD=os.path.join(options.build, 'vmnetd/vmnetd'))
         self.env.pop('VMNET_SOCKET', None)
         for name in ('XDG_RUNTIME_DIR', 'XDG_STATE_HOME'):
             os.mkdir(self.env[name], 0o700)

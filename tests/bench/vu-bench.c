@@ -210,6 +210,7 @@ static void introduce(Pair *pair)
     size_t at = driver_memory_take(&pair->b.memory, 128);
     DriverBuf buf = { at, BENCH_HEADER_LEN + 60 };
     uint8_t *p = pair->b.memory.base + at;
+    double end = now_s(CLOCK_MONOTONIC) + 10;
     uint32_t cookie, len;
 
     memset(p, 0, BENCH_HEADER_LEN + 60);
@@ -217,6 +218,10 @@ static void introduce(Pair *pair)
     driver_add(&pair->b.rings[1], &buf, 1, 1, 0);
     frontend_kick(&pair->b, 1);
     while (!driver_get_used(&pair->b.rings[1], &cookie, &len)) {
+        if (now_s(CLOCK_MONOTONIC) > end) {
+            fprintf(stderr, "vu-bench: the first frame was not taken\n");
+            _exit(1);
+        }
     }
 }
 
