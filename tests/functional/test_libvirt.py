@@ -110,10 +110,12 @@ def session():
 
     yield virsh, folder
     virsh('destroy', 'vm', check=False)
-    pid_file = os.path.join(folder, 'libvirt/libvirtd.pid')
-    if os.path.exists(pid_file):
-        with open(pid_file, encoding='ascii') as text:
-            os.kill(int(text.read()), signal.SIGTERM)
+    # They would stay for two minutes more.
+    for name in ('libvirtd.pid', 'virtlogd.pid'):
+        pid_file = os.path.join(folder, 'libvirt', name)
+        if os.path.exists(pid_file):
+            with open(pid_file, encoding='ascii') as text:
+                os.kill(int(text.read()), signal.SIGTERM)
     shutil.rmtree(folder, ignore_errors=True)
 
 
