@@ -9,6 +9,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 import os
 import socket
+import subprocess
 import time
 
 import pytest
@@ -160,3 +161,12 @@ def test_monitor_at_full_rate(boot, tmp_path):
                     waits.append(time.monotonic() - asked)
     assert len(waits) >= 10
     assert max(waits) < 0.1
+
+
+def test_netdev_help():
+    """The three modes are among what QEMU says it has."""
+    if not os.access(QEMU, os.X_OK):
+        pytest.skip('needs a QEMU that scripts/build-qemu has built')
+    said = subprocess.run([QEMU, '-netdev', 'help'], check=True, text=True,
+                          stdout=subprocess.PIPE).stdout.split()
+    assert {'vmnet-host', 'vmnet-shared', 'vmnet-bridged'} <= set(said)
