@@ -16,6 +16,7 @@ import time
 import pytest
 
 from lib import netns
+from lib.instance import is_running
 from lib.lab import udhcpc
 from lib.raw_guest import BROADCAST, RawGuest
 
@@ -71,6 +72,11 @@ class Frames:
         with pytest.raises((OSError, EOFError)):
             while True:
                 self.client.call('query-version')
+        # Its listening socket may be the last to be closed.
+        end = time.monotonic() + 10
+        while is_running(engine):
+            assert time.monotonic() < end
+            os.sched_yield()
         self.close()
 
     def is_on_disk(self, address):
