@@ -41,19 +41,6 @@ typedef struct InputBatch {
     unsigned n;
 } InputBatch;
 
-/* What a driver has no say in, or has not filled in, is taken out. */
-static void tidy_header(struct virtio_net_hdr_v1 *vnet)
-{
-    vnet->flags &= VIRTIO_NET_HDR_F_NEEDS_CSUM;
-    vnet->num_buffers = 0;
-    if (!vnet->flags) {
-        vnet->csum_start = vnet->csum_offset = 0;
-        if (vnet->gso_type == VIRTIO_NET_HDR_GSO_NONE) {
-            vnet->hdr_len = vnet->gso_size = 0;
-        }
-    }
-}
-
 /* Copy what @chain has of @len bytes out of it. Returns: how many. */
 static size_t chain_pull(VringChain *chain, void *to, size_t len)
 {
@@ -96,7 +83,8 @@ static void split_chain(const VhostUser *dev, VringChain *chain, Frame *frame,
     frame->iov[0] = (struct iovec) { head, n_head };
     if (frame->len <= FRAME_LEN_MAX) {
         memcpy(&frame->vnet, header, sizeof(header));
-        tidy_header(&frame->vnet);
+        /* The flags of a driver; the switch looks at the rest. */
+        frame->vnet.flags &= VIRTIO_NET_HDR_F_NEEDS_CSUM;
     }
 }
 
