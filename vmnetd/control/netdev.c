@@ -283,6 +283,30 @@ static NetdevLifetime default_lifetime(const Client *client)
     return client->qmp ? NETDEV_LIFETIME_CLIENT : NETDEV_LIFETIME_DAEMON;
 }
 
+static void netdev_free(ControlNetdev *netdev)
+{
+    if (!netdev) {
+        return;
+    }
+    export_free(g_steal_pointer(&netdev->export));
+    loop_timer_free(netdev->grace);
+    g_ptr_array_unref(netdev->forwards);
+    if (netdev->port) {
+        network_port_free(netdev->network, netdev->port);
+    }
+    if (netdev->has_mac) {
+        network_mac_release(netdev->network, &netdev->mac);
+    }
+    if (netdev->network) {
+        network_unref(netdev->network);
+    }
+    qapi_free_Netdev(netdev->options);
+    g_free(netdev->id);
+    g_free(netdev->vm);
+    g_free(netdev->full_id);
+    g_free(netdev);
+}
+
 ControlNetdev *netdev_new(Client *client, const Netdev *options, GError **error)
 {
     Control *control = client->control;
@@ -316,30 +340,6 @@ ControlNetdev *netdev_new(Client *client, const Netdev *options, GError **error)
     control_touch(control);
     record_changed(control);
     return netdev;
-}
-
-void netdev_free(ControlNetdev *netdev)
-{
-    if (!netdev) {
-        return;
-    }
-    export_free(g_steal_pointer(&netdev->export));
-    loop_timer_free(netdev->grace);
-    g_ptr_array_unref(netdev->forwards);
-    if (netdev->port) {
-        network_port_free(netdev->network, netdev->port);
-    }
-    if (netdev->has_mac) {
-        network_mac_release(netdev->network, &netdev->mac);
-    }
-    if (netdev->network) {
-        network_unref(netdev->network);
-    }
-    qapi_free_Netdev(netdev->options);
-    g_free(netdev->id);
-    g_free(netdev->vm);
-    g_free(netdev->full_id);
-    g_free(netdev);
 }
 
 void netdev_remove(ControlNetdev *netdev)

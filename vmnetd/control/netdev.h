@@ -50,8 +50,6 @@ struct ControlNetdev {
  */
 ControlNetdev *netdev_new(Client *client, const Netdev *options,
                           GError **error);
-/** netdev_free: with export, forwards and port; for the list only. */
-void netdev_free(ControlNetdev *netdev);
 /** netdev_remove: take it off the list and free it. */
 void netdev_remove(ControlNetdev *netdev);
 

@@ -149,7 +149,6 @@ static inline void tcp_measure(TcpFlow *f, int64_t now_ms)
 
 /* ---- tcp.c ---- */
 
-const char *tcp_state_str(TcpState state);
 FlowClass tcp_state_class(TcpState state);
 void tcp_set_state(TcpFlow *f, TcpState state);
 /** tcp_free: close in good order; @f is gone. */

@@ -54,11 +54,6 @@ static const struct {
     [TCP_STATE_TIME_WAIT] = { "time-wait", FLOW_TRANSIENT, CLOSING_MS },
 };
 
-const char *tcp_state_str(TcpState state)
-{
-    return states[state].name;
-}
-
 FlowClass tcp_state_class(TcpState state)
 {
     return states[state].class;
