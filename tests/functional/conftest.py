@@ -4,7 +4,9 @@ SPDX-License-Identifier: GPL-2.0-or-later
 """
 
 import os
+import signal
 import sys
+import threading
 
 import pytest
 
@@ -17,9 +19,72 @@ from lib.instance import BUILD, Instance  # noqa: E402
 from lib.lab import Lab  # noqa: E402
 
 
+SLOW_TIMEOUT = 1800     # s, of what is marked slow; of others, see pytest.ini
+GRACE = 15              # s, for what a test cleans up when its time is over
+
+
 def pytest_collection_modifyitems(items):
     """Guests first: side by side with others, the longest must not be last."""
     items.sort(key=lambda item: item.get_closest_marker('guest') is None)
+    for item in items:
+        if item.get_closest_marker('slow'):
+            item.add_marker(pytest.mark.timeout(SLOW_TIMEOUT))
+
+
+def descendants(root):
+    """Pids of the children of @root, and of theirs."""
+    found, families = [], {}
+    for name in filter(str.isdigit, os.listdir('/proc')):
+        try:
+            with open('/proc/%s/stat' % name, encoding='utf-8',
+                      errors='replace') as text:
+                parent = int(text.read().rpartition(')')[2].split()[1])
+        except OSError:
+            continue
+        families.setdefault(parent, []).append(int(name))
+    left = [root]
+    while left:
+        children = families.get(left.pop(), [])
+        found += children
+        left += children
+    return found
+
+
+def end_descendants():
+    """What a test that hangs waits for ends, and so does the wait."""
+    for pid in descendants(os.getpid()):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    """A worker that died left tests that nobody runs: the run is none."""
+    if error:
+        node.config.worker_died = True
+
+
+def pytest_sessionfinish(session):
+    """What pytest-xdist does not say by its exit status."""
+    if getattr(session.config, 'worker_died', False):
+        session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+
+
+@pytest.fixture(autouse=True)
+def bounded(request):
+    """
+    pytest-timeout fails a test whose time is over; after that nothing bounds
+    how long it waits for the processes that it started.
+    """
+    marker = request.node.get_closest_marker('timeout')
+    limit = marker.args[0] if marker else float(request.config.getini('timeout'))
+    timer = threading.Timer(limit + GRACE, end_descendants)
+    timer.daemon = True
+    timer.start()
+    yield
+    timer.cancel()
 
 
 @pytest.fixture
