@@ -20,6 +20,7 @@ import pytest
 
 from lib import netns, services
 from lib.lab import fetch, udhcpc
+from lib.process import Process
 
 pytestmark = pytest.mark.skipif(netns.missing() is not None,
                                 reason=netns.missing() or '')
@@ -28,18 +29,17 @@ pytestmark = pytest.mark.skipif(netns.missing() is not None,
 @contextlib.contextmanager
 def iperf_server():
     """iperf3 on the host, for one connection; its port, once it listens."""
-    with socket.socket() as probe:
-        probe.bind(('', 0))
-        port = probe.getsockname()[1]
-    with subprocess.Popen(['iperf3', '-s', '-1', '--forceflush', '-p',
-                           str(port)], stdout=subprocess.PIPE,
-                          text=True) as server:
-        try:
-            while 'listening' not in server.stdout.readline():
-                assert server.poll() is None, 'iperf3 ended'
-            yield port
-        finally:
-            server.terminate()
+    for _ in range(5):
+        with socket.socket() as probe:
+            probe.bind(('', 0))
+            port = probe.getsockname()[1]
+        with Process(['iperf3', '-s', '-1', '--forceflush', '-p', str(port)],
+                     stdout=subprocess.PIPE, text=True) as server:
+            # It ends at once if somebody was faster to take the port.
+            if any('listening' in line for line in iter(server.line, '')):
+                yield port
+                return
+    pytest.fail('iperf3 does not listen')
 
 
 @pytest.mark.parametrize('mtu', [1500, 9000])
@@ -165,21 +165,19 @@ def test_networks_do_not_reach_each_other(bare):
 
 
 def test_refused_connection_is_refused_in_the_guest(lab):
-    with socket.socket() as probe:
-        probe.bind(('0.0.0.0', 0))
-        port = probe.getsockname()[1]
     guest = lab.configured()
-    begin = time.monotonic()
-    done = guest.run('nc', '-v', '-w', '10', guest.router, str(port))
+    with socket.socket() as silent:     # bound, so that nobody else listens there
+        silent.bind(('0.0.0.0', 0))
+        begin = time.monotonic()
+        done = guest.run('nc', '-v', '-w', '10', guest.router,
+                         str(silent.getsockname()[1]))
     assert 'refused' in done.stdout
     assert time.monotonic() - begin < 5
 
 
 def test_forward_follows_and_goes_with_its_netdev(bare, tmp_path):
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        port = probe.getsockname()[1]
-    guest = bare.guest(hostfwd=['tcp:127.0.0.1:%d-:7777' % port])
+    guest = bare.guest(hostfwd=['tcp:127.0.0.1:0-:7777'])
+    port = bare.client.call('query-forwards')[0]['host-port']
     lease = udhcpc(guest, tmp_path)
     assert lease
     (tmp_path / 'word').write_text('from the guest')
@@ -197,8 +195,7 @@ def test_forward_follows_and_goes_with_its_netdev(bare, tmp_path):
                     text = client.recv(100)
             except OSError:
                 time.sleep(0.1)
-        server.terminate()
-        server.wait()
+        server.end()
     assert text == b'from the guest'
     forwards = bare.client.call('query-forwards')
     assert forwards[0]['guest-address'] == lease['ip']

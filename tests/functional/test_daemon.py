@@ -19,6 +19,7 @@ import time
 import pytest
 
 from lib.instance import BUILD, is_running
+from lib.process import Process
 from lib.qmp import Qmp
 
 VMNETD = os.path.join(BUILD, 'vmnetd', 'vmnetd')
@@ -112,7 +113,7 @@ def test_netdev_and_export_on_the_command_line(vmnetd, idle_daemon):
 def test_inherited_descriptor(vmnetd, idle_daemon):
     ours, theirs = socket.socketpair()
     os.makedirs(os.path.dirname(idle_daemon.socket), mode=0o700)
-    process = subprocess.Popen(
+    process = Process(
         [VMNETD, '--socket', idle_daemon.socket, '--no-supervisor',
          '--netdev', 'vmnet-shared,id=n0', '--export',
          'stream,id=e0,netdev=n0,addr.type=fd,addr.str=%d' % theirs.fileno()],
@@ -123,8 +124,7 @@ def test_inherited_descriptor(vmnetd, idle_daemon):
         with Qmp(idle_daemon.socket) as client:
             assert client.call('query-exports')[0]['connected']
     finally:
-        process.terminate()
-        process.wait()
+        process.end()
         ours.close()
 
 
@@ -160,7 +160,7 @@ def test_second_daemon_on_the_same_state(daemon):
 
 
 def test_two_daemons_with_two_states(daemon):
-    other = subprocess.Popen(
+    other = Process(
         [VMNETD, '--socket', daemon.socket + '2', '--state-dir',
          os.path.join(daemon.folder, 'other')], env=daemon.env,
         stderr=subprocess.DEVNULL)
@@ -169,8 +169,7 @@ def test_two_daemons_with_two_states(daemon):
         with Qmp(daemon.socket + '2') as client:
             assert client.call('query-daemon')['pid']
     finally:
-        other.terminate()
-        other.wait()
+        other.end()
 
 
 def test_state_directory_that_cannot_be_written(vmnetd, idle_daemon):
@@ -263,13 +262,14 @@ def test_socket_that_was_passed(vmnetd, idle_daemon):
                   'os.environ.update(LISTEN_FDS="1", '
                   'LISTEN_PID=str(os.getpid()))\n'
                   'os.execv(sys.argv[1], sys.argv[1:])\n' % listener.fileno())
-        process = subprocess.Popen(
+        process = Process(
             [sys.executable, '-c', script, VMNETD], env=idle_daemon.env,
             pass_fds=[listener.fileno(), 3], stderr=subprocess.DEVNULL)
-    with Qmp(idle_daemon.socket) as client:
-        assert client.call('query-daemon')['pid'] != process.pid
-    process.terminate()
-    assert process.wait(10) == 0
+    with process:
+        with Qmp(idle_daemon.socket) as client:
+            assert client.call('query-daemon')['pid'] != process.pid
+        process.terminate()
+        assert process.wait(10) == 0
     assert os.path.exists(idle_daemon.socket)   # systemd's
 
 
@@ -382,15 +382,14 @@ def test_vm_that_starts_again_after_a_crash(daemon):
     path, before = recorded(daemon)
     kept = os.path.join(daemon.state, 'vmnet', 'networks')
     wait_until(lambda: os.path.exists(kept) and os.listdir(kept))
-    vmm = subprocess.Popen(
-        [sys.executable, '-c', 'import socket, sys\n'
-         's = socket.socket(socket.AF_UNIX)\n'
-         's.connect(sys.argv[1])\n'
-         'sys.stdin.read()', path], stdin=subprocess.PIPE)
-    with Qmp(daemon.socket) as client:
-        wait_until(lambda: client.call('query-exports')[0]['connected'])
-    os.kill(info(daemon)['pid'], signal.SIGKILL)
-    vmm.communicate()
+    with Process(
+            [sys.executable, '-c', 'import socket, sys\n'
+             's = socket.socket(socket.AF_UNIX)\n'
+             's.connect(sys.argv[1])\n'
+             'sys.stdin.read()', path], stdin=subprocess.PIPE):
+        with Qmp(daemon.socket) as client:
+            wait_until(lambda: client.call('query-exports')[0]['connected'])
+        os.kill(info(daemon)['pid'], signal.SIGKILL)
     _, after = recorded(daemon)
     assert (after['vm'], after['mac']) == (before['vm'], before['mac'])
 
@@ -493,9 +492,8 @@ def test_greets_at_once(vmnetd, idle_daemon):
     os.makedirs(os.path.dirname(idle_daemon.socket), mode=0o700)
     for _ in range(20):
         began = time.monotonic()
-        process = subprocess.Popen([VMNETD, '--socket', idle_daemon.socket],
-                                   env=idle_daemon.env,
-                                   stderr=subprocess.DEVNULL)
+        process = Process([VMNETD, '--socket', idle_daemon.socket],
+                          env=idle_daemon.env, stderr=subprocess.DEVNULL)
         try:
             while True:
                 try:
@@ -505,7 +503,6 @@ def test_greets_at_once(vmnetd, idle_daemon):
                     time.sleep(0.0005)
             times.append(time.monotonic() - began)
         finally:
-            process.terminate()
-            process.wait()
+            process.end()
     print('median %.1f ms' % (statistics.median(times) * 1000))
     assert statistics.median(times) < 0.3

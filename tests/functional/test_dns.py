@@ -185,9 +185,10 @@ def test_servers_that_do_not_help_are_passed_over(bare):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent, \
             socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
         silent.bind(('127.0.0.1', 0))
+        # Connected elsewhere: whoever else sends there is refused.
         gone.bind(('127.0.0.1', 0))
+        gone.connect(silent.getsockname())
         closed = gone.getsockname()[1]
-        gone.close()
         write(bare.instance.resolv_conf,
               'nameserver 127.0.0.1#%d\n' % closed + refusing.line() +
               'nameserver 127.0.0.1#%d\n' % silent.getsockname()[1])

@@ -25,6 +25,7 @@ import pytest
 
 from lib import services
 from lib.instance import BUILD, Instance
+from lib.process import Process
 from lib.qmp import QmpError
 from lib.vmm import Silence, Vmm
 
@@ -242,7 +243,7 @@ class Traced:
         # LeakSanitizer wants to trace the process itself.
         env['ASAN_OPTIONS'] = 'detect_leaks=0'
         with open(os.path.join(made.folder, 'vmnetd.err'), 'wb') as stderr:
-            self.process = subprocess.Popen(
+            self.process = Process(
                 ['strace', '-f', '-yy', '-s', '0', '-o', self.trace,
                  *self.strace, os.path.join(BUILD, 'vmnetd', 'vmnetd'),
                  '--no-supervisor', '--socket', made.socket,

@@ -20,6 +20,7 @@ from scapy.layers.l2 import ARP, Ether
 
 from lib import libvmnet
 from lib.instance import BUILD
+from lib.process import Process
 from lib.raw_guest import RawGuest
 
 MAC = '52:54:00:00:00:77'
@@ -33,14 +34,14 @@ def example(name):
 
 
 def test_packet_printer_prints(daemon):
-    with subprocess.Popen(
+    with Process(
             [example('packet-printer'), 'vmnet-host,id=p', '1'],
             env=daemon.env, stdout=subprocess.PIPE, text=True) as printer:
-        assert printer.stdout.readline() == 'on host, MTU 1500\n'
+        assert printer.line() == 'on host, MTU 1500\n'
         with daemon.qmp() as client, \
                 RawGuest(daemon.netdev(client, 'vmnet-host')[1], MAC) as guest:
             guest.send(Ether(src=MAC, dst=BROADCAST, type=0x88b5) / (b'x' * 46))
-            assert printer.stdout.readline() == \
+            assert printer.line() == \
                 '%s > %s, type 88b5, 60 bytes\n' % (MAC, BROADCAST)
         assert printer.wait(10) == 0
 
@@ -60,11 +61,11 @@ class Vmm:
         self.card, theirs = socket.socketpair(socket.AF_UNIX,
                                               socket.SOCK_SEQPACKET)
         self.card.settimeout(10)
-        self.process = subprocess.Popen(
+        self.process = Process(
             [example('vmm'), options, str(theirs.fileno())], env=daemon.env,
             pass_fds=[theirs.fileno()], stderr=subprocess.PIPE, text=True)
         theirs.close()
-        self.line = self.process.stderr.readline()
+        self.line = self.process.line(self.process.stderr)
 
     def receive(self, accept):
         """The next frame that @accept wants."""

@@ -18,6 +18,7 @@ import time
 import pytest
 
 from lib.instance import BUILD, Instance
+from lib.process import Process
 from lib.qmp import Qmp
 
 RUN = os.path.join(BUILD, 'tools/vmnet-run')
@@ -46,12 +47,13 @@ def netns(daemon, *command, network='shared', **options):
 @contextlib.contextmanager
 def started(daemon, *command, network='shared'):
     """A namespace whose COMMAND has said 'ready'; killed if it is still there."""
-    process = subprocess.Popen(
+    process = Process(
         [RUN, '--network', network, '--netns', '--', *command],
         env=daemon.env, text=True, stdin=subprocess.PIPE,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
-        assert process.stdout.readline() == 'ready\n', process.stderr.read()
+        ready = process.line() == 'ready\n'
+        assert ready, process.line(process.stderr)
         yield process
     finally:
         process.kill()
@@ -131,12 +133,13 @@ with socket.create_connection(('192.168.107.1', int(sys.argv[1])), 10) as s:
     s.shutdown(socket.SHUT_WR)
     print(len(b''.join(iter(lambda: s.recv(65536), b''))))
 '''
-        process = subprocess.Popen(
+        process = Process(
             [RUN, '-q', '--network', 'shared,host-loopback=on', '--netns',
              sys.executable, '-c', client, str(server.getsockname()[1])],
             env=daemon.env, text=True, stdout=subprocess.PIPE)
         server.settimeout(10)
         peer, _ = server.accept()
+        peer.settimeout(20)
         with peer:
             data = b''.join(iter(lambda: peer.recv(65536), b''))
             peer.sendall(data * 2)
@@ -170,7 +173,7 @@ while True:
         assert info['port'] == 'tap'
         done = netns(daemon, sys.executable, '-c', client, info['address'])
         assert done.returncode == 0, done.stderr
-        assert one.stdout.readline() == '%d\n' % (3 << 20)
+        assert one.line() == '%d\n' % (3 << 20)
 
 
 CONTAINER = """
@@ -223,7 +226,7 @@ def test_two_containers(daemon, size_mib):
             info, = control.call('query-netdevs')
         done = netns(daemon, *container, info['address'], timeout=200)
         assert done.returncode == 0, done.stderr
-        assert len(done.stdout) == 82 and one.stdout.readline() == done.stdout
+        assert len(done.stdout) == 82 and one.line() == done.stdout
 
 
 def test_signals_are_passed_on(daemon):
@@ -257,7 +260,7 @@ def test_vmnetd_dies_and_comes_back(daemon):
             assert time.monotonic() < end
             process.stdin.write('ping\n')
             process.stdin.flush()
-            answer = process.stdout.readline()
+            answer = process.line()
 
 
 def test_user_namespaces_are_forbidden(daemon):

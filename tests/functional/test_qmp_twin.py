@@ -20,6 +20,7 @@ import time
 import pytest
 
 from lib.instance import Instance
+from lib.process import Process
 from lib.qmp import Qmp
 
 SEED = 0x766d6e65
@@ -160,7 +161,7 @@ def twins():
     """Sockets of both daemons."""
     folder = tempfile.mkdtemp(prefix='vmnet-twin-')
     path = os.path.join(folder, 'qemu.sock')
-    qemu = subprocess.Popen(
+    qemu = Process(
         ['qemu-storage-daemon', '--chardev',
          'socket,id=c,path=%s,server=on,wait=off' % path,
          '--monitor', 'chardev=c'], stdin=subprocess.DEVNULL)
@@ -172,8 +173,7 @@ def twins():
             time.sleep(0.01)
         yield path, ours.socket
     finally:
-        qemu.terminate()
-        qemu.wait()
+        qemu.end()
         ours.stop()
         shutil.rmtree(folder)
 

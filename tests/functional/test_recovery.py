@@ -445,7 +445,7 @@ def qemu_program():
     if not program:
         pytest.skip('needs qemu-system-x86_64')
     text = subprocess.run([program, '--version'], stdout=subprocess.PIPE,
-                          text=True, check=True).stdout
+                          text=True, check=True, timeout=30).stdout
     major = re.search(r'version (\d+)\.', text)
     if not major or int(major.group(1)) < 8:
         pytest.skip('needs QEMU 8.0 or later to reconnect')

@@ -130,7 +130,8 @@ def test_real_manager():
     real = os.path.join(os.environ.get('XDG_RUNTIME_DIR', '/nowhere'), 'systemd')
     answer = shutil.which('systemctl') and subprocess.run(
         ['systemctl', '--user', 'show-environment'], check=False,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        timeout=30).returncode == 0
     if not answer or not os.path.exists(os.path.join(real, 'private')):
         pytest.skip('needs a systemd user manager')
     instance = Instance()

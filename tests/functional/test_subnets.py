@@ -26,7 +26,7 @@ class Host:
 
     def __init__(self, instance):
         self.instance = instance
-        self.name = 'vmnet-host-%d' % os.getpid()
+        self.name = netns.unique_name()
         subprocess.run(['ip', 'netns', 'add', self.name], check=True)
         self.ip('link', 'set', 'lo', 'up')
         self.ip('tuntap', 'add', 'uplink0', 'mode', 'tap')
@@ -50,7 +50,8 @@ class Host:
     def close(self):
         """The namespace, too."""
         self.instance.stop()
-        subprocess.run(['ip', 'netns', 'del', self.name], check=False)
+        subprocess.run(['ip', 'netns', 'del', self.name], check=False,
+                       timeout=20)
 
 
 @pytest.fixture

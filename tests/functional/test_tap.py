@@ -70,7 +70,7 @@ def transfer(source, target, mib):
     """TCP of @mib MiB arrives as it was sent."""
     receiver = target.popen(sys.executable, '-c', RECEIVE,
                             stdout=subprocess.PIPE)
-    assert receiver.stdout.readline() == 'ready\n'
+    assert receiver.line() == 'ready\n'
     sent = source.call(sys.executable, '-c', SEND, target.ip, str(mib))
     got = receiver.communicate(timeout=30)[0]
     assert got == sent

@@ -176,7 +176,7 @@ class Others(threading.Thread):
     of 32, and count those that are not there in time and in order."""
 
     def __init__(self, daemon, client):
-        super().__init__()
+        super().__init__(daemon=True)
         self.guests = []
         for i in range(2):
             ident = 'o%d' % i
@@ -212,7 +212,7 @@ class Others(threading.Thread):
     def end(self):
         """Returns: rounds that were complete."""
         self.is_over.set()
-        self.join()
+        self.join(30)
         for guest in self.guests:
             guest.close()
         assert self.problem is None, repr(self.problem)

@@ -22,6 +22,7 @@ import pytest
 
 from lib.fake import SHOW, Fake
 from lib.instance import BUILD, TOP, Instance
+from lib.process import Process
 
 DATA = os.path.join(TOP, 'tests', 'data', 'vmnet-run')
 NETDEV = ['-netdev', 'vmnet-shared,id=net0']
@@ -292,7 +293,7 @@ def test_daemon_inherits_nothing_from_its_first_client(fake):
     fake.env.update(SECRET='1', LC_ALL='C')
     done = subprocess.run(
         [fake.tool('vmnet-run'), 'true', *NETDEV], env=fake.env,
-        cwd=fake.folder, check=True, stderr=subprocess.PIPE,
+        cwd=fake.folder, check=True, stderr=subprocess.PIPE, timeout=30,
         preexec_fn=lambda: (signal.signal(signal.SIGTERM, signal.SIG_IGN),
                             signal.pthread_sigmask(signal.SIG_BLOCK,
                                                    [signal.SIGUSR1]),
@@ -405,7 +406,7 @@ def test_planted_runtime_directory_is_refused(fake):
 
 def start_two(instance):
     """Two first clients at once; their results."""
-    clients = [subprocess.Popen(
+    clients = [Process(
         [instance.tool('vmnet-run'), '--network', 'shared', '--', 'true'],
         env=instance.env, stderr=subprocess.PIPE, text=True)
         for _ in range(2)]
@@ -458,7 +459,8 @@ def test_one_daemon_per_state_directory(real):
     os.mkdir(elsewhere, mode=0o700)
     env = dict(real.env, XDG_RUNTIME_DIR=elsewhere)
     done = subprocess.run([real.tool('vmnet-run'), 'true', *NETDEV], env=env,
-                          stderr=subprocess.PIPE, text=True, check=False)
+                          stderr=subprocess.PIPE, text=True, check=False,
+                          timeout=30)
     assert done.returncode == 0, done.stderr
     assert not os.path.exists(os.path.join(elsewhere, 'vmnet', 'vmnetd.sock'))
     assert len(real.ctl()['netdevs']) == 2

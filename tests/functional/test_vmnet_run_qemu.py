@@ -18,6 +18,7 @@ import time
 import pytest
 
 from lib.instance import Instance
+from lib.process import Process
 
 OPTIONS = ['-name', 'guest=lv,debug-threads=on', '-machine', 'none',
            '-nodefaults', '-display', 'none',
@@ -102,18 +103,19 @@ def test_started_by_a_manager(instance, qemu, closed, more):
     pidfile = os.path.join(instance.folder, 'pid')
     env = {key: instance.env[key] for key in (
         'PATH', 'XDG_RUNTIME_DIR', 'XDG_STATE_HOME', 'VMNET_RESOLV_CONF')}
-    process = subprocess.Popen(
+    process = Process(
         ['/bin/sh', '-c', 'exec "$@" ' + closed, 'sh',
          instance.tool('vmnet-run'), qemu, *OPTIONS, *more, '-pidfile', pidfile],
         env=dict(env, LC_ALL='C'), cwd='/', start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL)
-    if more:
-        assert process.wait(30) == 0
-    pid = pid_in(pidfile)
-    assert more or pid == process.pid
-    check_and_end(instance, pid)
-    process.wait(20)
+    with process:
+        if more:
+            assert process.wait(30) == 0
+        pid = pid_in(pidfile)
+        assert more or pid == process.pid
+        check_and_end(instance, pid)
+        process.wait(20)
 
 
 def test_runtime_directory_longer_than_a_socket_address(instance, qemu):
@@ -144,7 +146,7 @@ def test_runtime_directory_longer_than_a_socket_address(instance, qemu):
 def test_real_version_decides_the_line(instance, qemu):
     """As the manual says; what it does with it is test_recovery's."""
     text = subprocess.run([qemu, '--version'], stdout=subprocess.PIPE,
-                          text=True, check=True).stdout
+                          text=True, check=True, timeout=30).stdout
     version = tuple(map(int, re.search(r'version (\d+)\.(\d+)', text).groups()))
     done = instance.run('vmnet-run', '--dry-run', qemu, *OPTIONS)
     assert done.returncode == 0 and done.stderr == ''

@@ -16,6 +16,7 @@ import pytest
 
 from lib.fake import Fake
 from lib.instance import BUILD, Instance, is_running
+from lib.process import Process
 
 DAEMON = {'pid': 4711, 'supervisor-pid': 4710, 'started': 0,
           'socket': '/run/x.sock', 'state-dir': '/state',
@@ -133,11 +134,11 @@ def test_log_is_followed_into_the_next_file(idle, json_lines):
     with open(path, 'w', encoding='ascii') as text:
         text.write('one\ntwo\n')
     argv = ['--json'] if json_lines else []
-    with subprocess.Popen(
+    with Process(
             [os.path.join(BUILD, 'tools', 'vmnetctl'), 'log', '-f', '-n', '1',
              *argv], env=idle.env, stdout=subprocess.PIPE, text=True) as follower:
         def line():
-            text = follower.stdout.readline()
+            text = follower.line()
             return json.loads(text)['line'] if json_lines else text.rstrip('\n')
 
         assert line() == 'two'
@@ -388,10 +389,10 @@ def test_connect_keeps_sending_when_the_guest_has_ended(fake):
         received.append(read_all(sock))
 
     service = Service(fake, handler)
-    with subprocess.Popen([fake.tool('vmnetctl'), 'connect', 'web', '22'],
-                          env=fake.env, stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE) as client:
-        assert client.stdout.read() == b''      # the guest's end, passed on
+    with Process([fake.tool('vmnetctl'), 'connect', 'web', '22'],
+                 env=fake.env, stdin=subprocess.PIPE,
+                 stdout=subprocess.PIPE) as client:
+        assert client.line() == b''     # the guest's end, passed on
         client.stdin.write(b'late')
         client.stdin.close()
         assert client.wait(20) == 0
@@ -451,29 +452,34 @@ def test_qmp_lines(fake):
 
 # With the real one
 
-def test_real_daemon_is_shown_and_stopped():
-    instance = Instance()
-    try:
-        done = instance.run('vmnet-run', '-q', '--network', 'shared', '--',
-                            'sleep', '0.1')
-        assert done.returncode == 0, done.stderr
-        shown = instance.ctl()
+@pytest.fixture
+def real():
+    """Directories of a real daemon, which starts on demand."""
+    made = Instance()
+    yield made
+    made.stop()
+
+
+def test_real_daemon_is_shown_and_stopped(real):
+    # Netdevs go two seconds after their VMM: this one stays.
+    with Process([real.tool('vmnet-run'), '-q', '--network', 'shared', '--',
+                  'sh', '-c', 'echo ready; exec sleep 60'],
+                 env=real.env, stdout=subprocess.PIPE, text=True) as vmm:
+        assert vmm.line() == 'ready\n'
+        shown = real.ctl()
         assert shown['networks'][0]['name'] == 'shared'
         assert shown['netdevs'][0]['network'] == 'shared'
-        assert shown['daemon']['log-file'].startswith(instance.state)
-        out = instance.run('vmnetctl').stdout
+        assert shown['daemon']['log-file'].startswith(real.state)
+        out = real.run('vmnetctl').stdout
         assert 'shared' in out and 'vmnetd.log' in out
-        assert instance.ctl('leases') == []
-        assert instance.ctl('log')['path'] == shown['daemon']['log-file']
-        added = instance.ctl('forward', 'add', 'tcp:127.0.0.1:0-%s:22'
-                             % shown['netdevs'][0]['id'])
+        assert real.ctl('leases') == []
+        assert real.ctl('log')['path'] == shown['daemon']['log-file']
+        added = real.ctl('forward', 'add', 'tcp:127.0.0.1:0-%s:22'
+                         % shown['netdevs'][0]['id'])
         assert added['host-port'] > 0
-        listed = instance.ctl('forward', 'list')
+        listed = real.ctl('forward', 'list')
         assert [one['host-port'] for one in listed] == [added['host-port']]
-        instance.ctl('forward', 'remove',
-                     'tcp:127.0.0.1:%d' % added['host-port'])
-        assert instance.ctl('forward', 'list') == []
-        assert instance.run('vmnetctl', 'stop').returncode == 0
-        assert instance.run('vmnetctl').returncode == 1
-    finally:
-        instance.stop()
+        real.ctl('forward', 'remove', 'tcp:127.0.0.1:%d' % added['host-port'])
+        assert real.ctl('forward', 'list') == []
+    assert real.run('vmnetctl', 'stop').returncode == 0
+    assert real.run('vmnetctl').returncode == 1

@@ -97,4 +97,5 @@ class Fake(Instance):
                         os.kill(one['pid'], signal.SIGKILL)
             except OSError:
                 pass
+        self.end_leftovers()
         shutil.rmtree(self.folder, ignore_errors=True)

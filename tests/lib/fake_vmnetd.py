@@ -15,6 +15,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 """
 
 import array
+import contextlib
 import json
 import os
 import select
@@ -92,14 +93,18 @@ class Client:
         self.send({'QMP': {'version': version, 'capabilities': []}})
 
     def send(self, value):
-        """One message."""
-        self.sock.sendall(json.dumps(value).encode() + b'\r\n')
+        """One message, to whoever is still there."""
+        with contextlib.suppress(OSError):
+            self.sock.sendall(json.dumps(value).encode() + b'\r\n')
 
     def read(self):
         """Returns whether the connection goes on."""
         size = array.array('i').itemsize
-        data, control, _, _ = self.sock.recvmsg(65536,
-                                                socket.CMSG_SPACE(4 * size))
+        try:
+            data, control, _, _ = self.sock.recvmsg(
+                65536, socket.CMSG_SPACE(4 * size))
+        except ConnectionError:
+            return False
         for level, what, raw in control:
             if level == socket.SOL_SOCKET and what == socket.SCM_RIGHTS:
                 got = array.array('i')

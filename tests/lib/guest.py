@@ -6,9 +6,10 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import os
 import re
 import select
-import signal
 import subprocess
 import time
+
+from lib.process import Process
 
 
 class GuestError(Exception):
@@ -70,7 +71,7 @@ class Guest:
             % (name, append)] + list(options)
         self.argv = command
         self._log = open(log or os.devnull, 'ab')
-        self.process = subprocess.Popen(
+        self.process = Process(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=self._log if log else None, env=env, bufsize=0,
             pass_fds=pass_fds, start_new_session=True)
@@ -166,13 +167,7 @@ class Guest:
 
     def stop(self):
         """End QEMU (and nothing else)."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(5)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+        self.process.end()
         self.process.stdin.close()
         self.process.stdout.close()
         self._log.close()

@@ -8,10 +8,12 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
 
+from lib.process import Process
 from lib.qmp import Qmp, QmpError
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -58,7 +60,7 @@ class Instance:
     def start(self, *options, prefix=(), timeout=10, env=None):
         """A daemon in the foreground; returns when it takes connections."""
         os.makedirs(os.path.dirname(self.socket), mode=0o700, exist_ok=True)
-        self.daemon = subprocess.Popen(
+        self.daemon = Process(
             [*prefix, os.path.join(BUILD, 'vmnetd', 'vmnetd'),
              '--socket', self.socket, *options],
             env=dict(self.env, **(env or {})), stdin=subprocess.DEVNULL,
@@ -125,6 +127,17 @@ class Instance:
             info = client.call('query-daemon')
         return [pid for pid in (info['pid'], info['supervisor-pid']) if pid]
 
+    def end_leftovers(self):
+        """Processes that have our state directory, of a test that failed."""
+        ours = ('XDG_STATE_HOME=' + self.state).encode()
+        for pid in filter(str.isdigit, os.listdir('/proc')):
+            try:
+                with open('/proc/%s/environ' % pid, 'rb') as text:
+                    if ours in text.read().split(b'\0'):
+                        os.kill(int(pid), signal.SIGKILL)
+            except OSError:
+                pass
+
     def rss_kib(self):
         """RssAnon + RssFile of all of the daemon's processes."""
         total = 0
@@ -147,16 +160,12 @@ class Instance:
             except (OSError, EOFError, QmpError):
                 pass
         if self.daemon:
-            self.daemon.terminate()
-            try:
-                self.daemon.wait(10)
-            except subprocess.TimeoutExpired:
-                self.daemon.kill()
-                self.daemon.wait()
+            self.daemon.end(10)
             self.daemon = None
         end = time.monotonic() + 10
         while any(map(is_running, pids)) and time.monotonic() < end:
             time.sleep(0.02)
+        self.end_leftovers()
         reports = self.sanitizer_reports()
         if self._own:
             shutil.rmtree(self.folder, ignore_errors=True)

@@ -14,6 +14,7 @@ import sys
 import time
 
 from lib.instance import BUILD, TOP
+from lib.process import Process
 
 LIBRARY = os.path.join(BUILD, 'libvmnet', 'libvmnet.so')
 PORT_PACKETS = 2
@@ -46,7 +47,7 @@ def loads_libvmnet(test):
 
     def in_a_pytest_with_asan(request, tmp_path):
         output = tmp_path / 'output'
-        with subprocess.Popen(
+        with Process(
                 [sys.executable, '-m', 'pytest', '-sq', '-p',
                  'no:cacheprovider', '%s::%s' % (request.path, test.__name__)],
                 cwd=TOP, start_new_session=True, stdout=output.open('wb'),

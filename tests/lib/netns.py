@@ -10,7 +10,15 @@ import os
 import shutil
 import subprocess
 
+from lib.process import Process
+
 _count = itertools.count(1)
+_run = os.urandom(4).hex()      # a pid may be that of a run that left some
+
+
+def unique_name():
+    """For a namespace, on this machine."""
+    return 'vmnet-%s-%d' % (_run, next(_count))
 
 
 def missing():
@@ -34,7 +42,7 @@ class Namespace:
 
     def __init__(self, build, socket_path, *, mac=None, loss=0, duplicate=0,
                  reorder=0, seed=1, mtu=1500):
-        self.name = 'vmnet-%d-%d' % (os.getpid(), next(_count))
+        self.name = unique_name()
         self.relay = None
         subprocess.run(['ip', 'netns', 'add', self.name], check=True)
         try:
@@ -42,14 +50,14 @@ class Namespace:
             # No router of its own, no DAD delay: addresses at once.
             self.call('sysctl', '-qw', 'net.ipv6.conf.default.dad_transmits=0',
                       'net.ipv6.conf.default.router_solicitation_delay=0')
-            self.relay = subprocess.Popen(
+            self.relay = Process(
                 ['ip', 'netns', 'exec', self.name,
                  os.path.join(build, 'tests/tools/tap-relay'),
                  '--tap', 'eth0', '--socket', socket_path,
                  '--loss', str(loss), '--duplicate', str(duplicate),
                  '--reorder', str(reorder), '--seed', str(seed)],
                 stdout=subprocess.PIPE, text=True)
-            if self.relay.stdout.readline() != 'ready\n':
+            if self.relay.line() != 'ready\n':
                 raise RuntimeError('tap-relay did not start')
             if mac:
                 self.call('ip', 'link', 'set', 'eth0', 'address', mac)
@@ -79,7 +87,7 @@ class Namespace:
 
     def popen(self, *command, **options):
         """Start inside; the caller ends it."""
-        return subprocess.Popen(self.argv(*command), text=True, **options)
+        return Process(self.argv(*command), text=True, **options)
 
     def address(self, text, gateway):
         """Configure a fixed address, e.g. '192.168.107.50/24'."""
@@ -94,11 +102,10 @@ class Namespace:
     def close(self):
         """End the relay, remove the namespace."""
         if self.relay:
-            self.relay.terminate()
-            self.relay.wait()
+            self.relay.end()
             self.relay.stdout.close()
         subprocess.run(['ip', 'netns', 'del', self.name], check=False,
-                       stderr=subprocess.DEVNULL)
+                       stderr=subprocess.DEVNULL, timeout=20)
 
 
 class open_in:

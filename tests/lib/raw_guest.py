@@ -17,6 +17,7 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import ARP, Ether
 
 BROADCAST = 'ff:ff:ff:ff:ff:ff'
+TIMEOUT_S = 5
 
 
 class RawGuest:
@@ -27,15 +28,17 @@ class RawGuest:
         self.address = None
         self._xid = 1
         self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(TIMEOUT_S)
         self._socket.connect(path)
         self._file = self._socket.makefile('rb')
 
     def send(self, packet):
         """One frame; scapy fills in what is missing."""
         data = bytes(packet)
+        self._socket.settimeout(TIMEOUT_S)
         self._socket.sendall(struct.pack('!I', len(data)) + data)
 
-    def receive(self, accept, timeout=5):
+    def receive(self, accept, timeout=TIMEOUT_S):
         """The next frame that @accept wants, or None; ARP for us is answered."""
         end = time.monotonic() + timeout
         while True:
@@ -46,6 +49,7 @@ class RawGuest:
                 # The object is of no use after a timeout: nothing was there.
                 self._file = self._socket.makefile('rb')
                 return None
+            self._socket.settimeout(TIMEOUT_S)      # of a frame that has begun
             frame = Ether(self._file.read(struct.unpack('!I', head)[0]))
             if ARP in frame and frame[ARP].op == 1 and self.address and \
                     frame[ARP].pdst == self.address:
@@ -72,7 +76,7 @@ class RawGuest:
                   BOOTP(chaddr=chaddr, xid=self._xid, ciaddr=ciaddr, **bootp) /
                   DHCP(options=[('message-type', kind), *options, 'end']))
 
-    def dhcp(self, kind, *options, timeout=5, **fields):
+    def dhcp(self, kind, *options, timeout=TIMEOUT_S, **fields):
         """Ask by DHCP: the answer, see Answer; None without one."""
         self.dhcp_send(kind, *options, **fields)
         frame = self.receive(lambda f: DHCP in f and f[BOOTP].op == 2 and

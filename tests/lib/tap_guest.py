@@ -5,15 +5,12 @@
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
-import itertools
 import os
 import socket
 import subprocess
 import sys
 
 from lib import netns
-
-_count = itertools.count(1)
 
 # Runs inside: makes the interface, sends a descriptor for each queue.
 MAKE_TAP = r'''
@@ -36,7 +33,7 @@ def tap_fds(namespace, queues=1, flags=IFF_TAP | IFF_NO_PI | IFF_VNET_HDR):
     with ours, theirs:
         subprocess.run(namespace.argv(sys.executable, '-c', MAKE_TAP,
                                       str(queues), hex(flags)),
-                       stdin=theirs, check=True)
+                       stdin=theirs, check=True, timeout=20)
         return socket.recv_fds(ours, 1, queues)[1]
 
 
@@ -45,7 +42,7 @@ class TapGuest(netns.Namespace):
 
     def __init__(self, client, queues=1, mtu=1500, **options):
         # pylint: disable=super-init-not-called
-        self.name = 'vmnet-tap-%d-%d' % (os.getpid(), next(_count))
+        self.name = netns.unique_name()
         self.relay = None
         self.netdev = self.name
         subprocess.run(['ip', 'netns', 'add', self.name], check=True)

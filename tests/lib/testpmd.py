@@ -9,6 +9,8 @@ import os
 import re
 import subprocess
 
+from lib.process import Process
+
 PROGRAM = 'dpdk-testpmd'
 MEMORY_MIB = 128
 
@@ -28,7 +30,7 @@ class Testpmd:
         self._log = open(os.path.join(folder, name + '.log'), 'w',
                          encoding='utf-8')
         # Line by line, though standard output is no terminal.
-        self.process = subprocess.Popen(
+        self.process = Process(
             ['stdbuf', '-oL', PROGRAM, '--no-huge', '--no-pci', '--no-telemetry',
              '-m', str(MEMORY_MIB), '--lcores', '(0-1)@(%s)' % cpus,
              '--file-prefix', name, '--vdev',
@@ -57,7 +59,7 @@ class Testpmd:
         self.is_started = False
         self.order('stop')
         numbers = {}
-        for line in self.process.stdout:
+        while line := self.process.line():
             self._log.write(line)
             match = re.match(r'\s*([RT]X)-packets: (\d+)', line)
             if match:

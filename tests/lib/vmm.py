@@ -46,10 +46,12 @@ class Vmm:
         self.gateway_mac = BROADCAST
         self._pending = b''
         self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(timeout)
         self.socket.connect(path)
 
     def send(self, frame):
         """One frame."""
+        self.socket.settimeout(self.timeout)
         self.socket.sendall(struct.pack('!I', len(frame)) + frame)
 
     def receive(self, wanted):
