@@ -7,6 +7,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include <fcntl.h>
 #include <glib.h>
 
 #include "port/port.h"
@@ -516,6 +517,27 @@ static void test_liar(Fixture *f, const void *data)
     g_assert_cmpuint(reap(&f->b), ==, 1);
 }
 
+/* A counter at its end, and O_NONBLOCK taken away: nobody waits for it. */
+static void test_call_that_would_block(Fixture *f, const void *data)
+{
+    uint32_t number, i;
+
+    connect_both(f, FEATURES_BASE);
+    frontend_take_call(&f->b.fe, 0);
+    g_assert_cmpint(eventfd_write(f->b.fe.call[0], UINT64_MAX - 1), ==, 0);
+    g_assert_cmpint(fcntl(f->b.fe.call[0], F_SETFL, 0), ==, 0);
+    alarm(60);      /* whoever waits would do so for ever */
+    for (i = 0; i < NUM; i++) {
+        g_assert_true(transmit(&f->a, &f->b, i, 60));
+        frontend_kick(&f->a.fe, 1);
+        run(f);
+        g_assert_cmpuint(reap(&f->a), ==, 1);
+        g_assert_cmpuint(receive(&f->b, &number), ==, 60);
+    }
+    alarm(0);
+    g_assert_true(frontend_take_call(&f->b.fe, 0));
+}
+
 /* Memory that is gone is no SIGBUS for the daemon. */
 static void test_truncated_memory(Fixture *f, const void *data)
 {
@@ -666,6 +688,7 @@ static const BadMessage bad_messages[] = {
     { "fds-many", "more descriptors", VU_SET_FEATURES, 0, 8, { 0 }, 9 },
     { "ring", "names ring", VU_SET_VRING_NUM, 0, 8, { 16 } },
     { "ring-fd", "names ring", VU_SET_VRING_CALL, 0, 8, { 200 }, 1 },
+    { "call-file", "else than an eventfd", VU_SET_VRING_CALL, 0, 8, { 0 }, 1 },
     { "no-memory", "not in guest memory", VU_SET_VRING_KICK, 0, 8, { 0 }, 1 },
     { "poll", "polled", VU_SET_VRING_KICK, 0, 8, { 0x100 } },
     { "regions", "too many", VU_SET_MEM_TABLE, 0, 8, { 9 } },
@@ -860,6 +883,8 @@ int main(int argc, char **argv)
                    tear_down);
     }
     g_test_add("/vhost-user/liar", Fixture, NULL, set_up, test_liar, tear_down);
+    g_test_add("/vhost-user/call-that-would-block", Fixture, NULL, set_up,
+               test_call_that_would_block, tear_down);
     g_test_add("/vhost-user/truncated-memory", Fixture, NULL, set_up,
                test_truncated_memory, tear_down);
     g_test_add("/vhost-user/sealed-memory", Fixture, NULL, set_up,

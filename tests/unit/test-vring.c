@@ -292,7 +292,8 @@ static void test_address_wraps(Fixture *f, const void *data)
     expect_broken(f, "outside of guest memory");
 }
 
-static void test_readable_after_writable(Fixture *f, const void *data)
+/* A chain of a writable buffer and a readable one. */
+static void add_writable_first(Fixture *f)
 {
     DriverBuf bufs[2] = { buf_at(f, 0), buf_at(f, 1) };
 
@@ -312,7 +313,25 @@ static void test_readable_after_writable(Fixture *f, const void *data)
         }
         desc[1].flags &= ~VRING_DESC_F_WRITE;
     }
+}
+
+static void test_readable_after_writable(Fixture *f, const void *data)
+{
+    add_writable_first(f);
     expect_broken(f, "after a writable one");
+}
+
+/* As DPDK's driver has it: nothing is written, and both are read. */
+static void test_writable_to_read(Fixture *f, const void *data)
+{
+    VringChain chain;
+
+    f->config.is_read_only = true;
+    start_ring(f);
+    add_writable_first(f);
+    g_assert_cmpint(vring_fetch(&f->ring, &f->pool, &chain), ==, VRING_FETCHED);
+    g_assert_cmpuint(chain.n_readable, ==, 2);
+    g_assert_cmpuint(chain.n_writable, ==, 0);
 }
 
 /* The first descriptor of the ring, of either format. */
@@ -481,6 +500,7 @@ static const Test tests[] = {
     { "address-outside", test_address_outside, true, true },
     { "address-wraps", test_address_wraps, true, true },
     { "readable-after-writable", test_readable_after_writable, true, true },
+    { "writable-to-read", test_writable_to_read, true, true },
     { "indirect-length", test_indirect_length, true, true },
     { "indirect-unasked", test_indirect_unasked, true, true },
     { "indirect-and-next", test_indirect_and_next, true, true },

@@ -6,12 +6,12 @@
 #include "port/vhost-user.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/vhost_types.h>
 #include <linux/virtio_config.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "port/bell.h"
 #include "proto/eth.h"
 
 #define BIT(n) (UINT64_C(1) << (n))
@@ -315,14 +315,21 @@ static VuResult get_vring_base(VhostUser *dev, const VuMessage *msg)
     return VU_REPLIED;
 }
 
-/* The ring and the descriptor (-1: none) of SET_VRING_KICK, CALL and ERR. */
+/* The ring and the eventfd (-1: none) of SET_VRING_KICK, CALL and ERR. */
 static VuRing *take_vring_fd(VhostUser *dev, const VuMessage *msg, int *ret_fd)
 {
     VuRing *ring = find_ring(dev, msg, msg->u.u64 & VU_VRING_INDEX_MASK);
 
-    if (ring) {
-        *ret_fd = msg->u.u64 & VU_VRING_NO_FD ? -1 : vu_take_fd(dev, 0);
+    if (!ring || msg->u.u64 & VU_VRING_NO_FD) {
+        *ret_fd = -1;
+        return ring;
     }
+    if (!bell_is_eventfd(dev->fds[0])) {
+        vu_fail(dev, "message %s for ring %u has something else than an "
+                "eventfd", vu_request_str(msg->request), ring->index);
+        return NULL;
+    }
+    *ret_fd = vu_take_fd(dev, 0);
     return ring;
 }
 
@@ -341,14 +348,10 @@ static VuResult set_vring_kick(VhostUser *dev, const VuMessage *msg)
     return vu_ring_start(ring, fd) ? VU_DONE : VU_FAILED;
 }
 
-/* Writing must not block, whatever it is that the front end gave us. */
-static void set_write_fd(int *slot, int fd)
+static void replace_fd(int *slot, int fd)
 {
     if (*slot >= 0) {
         close(*slot);
-    }
-    if (fd >= 0) {
-        fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
     }
     *slot = fd;
 }
@@ -361,7 +364,7 @@ static VuResult set_vring_call(VhostUser *dev, const VuMessage *msg)
     if (!ring) {
         return VU_FAILED;
     }
-    set_write_fd(&ring->call_fd, fd);
+    replace_fd(&ring->call_fd, fd);
     /* What was used while nobody could be called is told of now. */
     ring->vring.is_called_valid = false;
     ring->is_dirty = ring->is_started;
@@ -377,7 +380,7 @@ static VuResult set_vring_err(VhostUser *dev, const VuMessage *msg)
     if (!ring) {
         return VU_FAILED;
     }
-    set_write_fd(&ring->err_fd, fd);
+    replace_fd(&ring->err_fd, fd);
     return VU_DONE;
 }
 

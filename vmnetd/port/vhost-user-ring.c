@@ -11,16 +11,17 @@
  * again: a ring is looked at once when it becomes live, kicked or not.
  *
  * Kicks are watched edge-triggered and their eventfd is never read: one system
- * call less, and none that could block on what the front end passed for one.
+ * call less, and none that could block.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "port/vhost-user.h"
 
-#include <errno.h>
 #include <linux/vhost_types.h>
 #include <linux/virtio_config.h>
 #include <unistd.h>
+
+#include "port/bell.h"
 
 void vu_ring_init(VuRing *ring, VhostUser *dev, unsigned index)
 {
@@ -115,6 +116,7 @@ bool vu_ring_start(VuRing *ring, int kick_fd)
     ring->config.has_event_idx = vu_has_feature(dev, VIRTIO_RING_F_EVENT_IDX);
     ring->config.has_indirect = vu_has_feature(dev,
                                                VIRTIO_RING_F_INDIRECT_DESC);
+    ring->config.is_read_only = vu_ring_is_input(ring);
     problem = vring_start(&ring->vring, &ring->config, &dev->memory);
     if (problem) {
         vu_fail(dev, "ring %u cannot start: %s", ring->index, problem);
@@ -163,18 +165,13 @@ void vu_ring_clear(VuRing *ring)
 
 void vu_ring_flush(VuRing *ring)
 {
-    uint64_t one = 1;
-    ssize_t len;
-
     if (!ring->is_dirty) {
         return;
     }
     ring->is_dirty = false;
     vring_publish(&ring->vring);
     if (vring_should_call(&ring->vring) && ring->call_fd >= 0) {
-        do {
-            len = write(ring->call_fd, &one, sizeof(one));
-        } while (len < 0 && errno == EINTR);
+        bell_ring(ring->call_fd);
     }
 }
 

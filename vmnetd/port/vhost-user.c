@@ -11,6 +11,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "port/bell.h"
+
 /* Messages of one turn: a front end could send for ever. */
 #define VU_TURN_MESSAGES 32
 
@@ -33,12 +35,8 @@ void vu_fail(VhostUser *dev, const char *format, ...)
     va_end(args);
     port_link_fail(dev->port, "%s", reason);
     for (i = 0; i < dev->n_rings; i++) {
-        uint64_t one = 1;
-
-        /* Who does not look at it misses nothing: the socket closes next. */
-        if (dev->rings[i].err_fd >= 0 &&
-            write(dev->rings[i].err_fd, &one, sizeof(one)) < 0) {
-            continue;
+        if (dev->rings[i].err_fd >= 0) {
+            bell_ring(dev->rings[i].err_fd);
         }
     }
 }

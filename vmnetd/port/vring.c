@@ -103,6 +103,7 @@ unsigned vring_available(Vring *ring)
 VringFetch vring_add_buffer(Vring *ring, VringPool *pool, VringChain *chain,
                             uint64_t addr, uint32_t len, bool is_writable)
 {
+    is_writable &= !ring->config.is_read_only;
     if (chain->n_writable && !is_writable) {
         vring_fail(ring, "a chain has a readable buffer after a writable one");
         return VRING_BROKEN;

@@ -63,9 +63,16 @@ typedef struct VringPool {
     unsigned n, max;
 } VringPool;
 
+/**
+ * VringConfig:
+ * @is_read_only: nothing is ever written to its buffers, so that it does not
+ *     matter for which of them that is allowed.  DPDK's driver marks its
+ *     headers writable in the indirect tables of packed rings; the device
+ *     should not read such buffers, but may (virtio 1.2, 2.6).
+ */
 typedef struct VringConfig {
     uint32_t num;
-    bool is_packed, has_event_idx, has_indirect;
+    bool is_packed, has_event_idx, has_indirect, is_read_only;
     /* As in VHOST_USER_SET_VRING_ADDR and SET_VRING_BASE. */
     VuVringAddr addr;
     uint32_t base;
