@@ -8,10 +8,16 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include <netinet/udp.h>
 #include "../unit/nat-guest.h"
 #include "proto/cursor.h"
+#include "switch/switch.h"
 
 #define OUTSIDE_MAX 8
+/* Linux 4.18 */
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
 
 typedef struct World {
     Guest *g;
@@ -91,6 +97,48 @@ static void do_udp(World *w, Cursor *c)
     guest_input(w->g, buf, n);
 }
 
+/* Datagrams that are to be cut, by a header that may lie. */
+static void do_uncut(World *w, Cursor *c)
+{
+    static const uint8_t data[65536];
+    IpHeaders headers = guest_headers(w->g);
+    uint8_t buf[FRAME_LEN_MAX];
+    size_t len = MIN(cursor_u16(c), 65000);
+    size_t n = udp_headers_build_partial(buf, &headers,
+                                         5000 + cursor_u8(c) % 16,
+                                         w->udp_port, len);
+    struct virtio_net_hdr_v1 vnet = {
+        .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .gso_type = cursor_u8(c) % 8,
+        .gso_size = GUINT16_TO_LE(cursor_u16(c)),
+    };
+
+    w->g->piece_len = cursor_u8(c) * 16;
+    memcpy(buf + n, data, len);
+    guest_input_vnet(w->g, buf, n + len, &vnet);
+    w->g->piece_len = 0;
+}
+
+/* Somebody answers the guest's datagrams with many that are merged. */
+static void do_answer(World *w, Cursor *c)
+{
+    static uint8_t data[65536];
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof(ss);
+    uint16_t size = cursor_u16(c);
+    size_t n = MIN(cursor_u16(c), 65000);
+
+    w->g->offloads = cursor_u8(c) & (SWITCH_OFFLOAD_CSUM | SWITCH_OFFLOAD_USO);
+    while (recvfrom(w->datagrams, data, sizeof(data), MSG_DONTWAIT,
+                    (struct sockaddr *)&ss, &len) >= 0) {
+        setsockopt(w->datagrams, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof(size));
+        if (sendto(w->datagrams, data, n, MSG_DONTWAIT, (struct sockaddr *)&ss,
+                   len) < 0) {
+            break;
+        }
+        len = sizeof(ss);
+    }
+}
+
 static void do_fragment(World *w, Cursor *c)
 {
     static const uint8_t data[65536];
@@ -159,7 +207,7 @@ static void step(World *w, Cursor *c)
 {
     Guest *g = w->g;
 
-    switch (cursor_u8(c) % 10) {
+    switch (cursor_u8(c) % 12) {
     case 0:
         do_raw(w, c);
         break;
@@ -183,6 +231,12 @@ static void step(World *w, Cursor *c)
         break;
     case 8:
         guest_advance(g, cursor_u16(c));
+        break;
+    case 10:
+        do_uncut(w, c);
+        break;
+    case 11:
+        do_answer(w, c);
         break;
     default:
         guest_flush(g);

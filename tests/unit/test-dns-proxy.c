@@ -475,6 +475,44 @@ static void test_answers_and_garbage_are_not_answered(void)
     g_assert_cmpuint(h->drops[SWITCH_DROP_MALFORMED], ==, 1);
 }
 
+/* The gateway's port takes datagrams that are to be cut: NAT wants them so. */
+static void test_each_query_of_an_uncut_frame_is_answered(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    IpHeaders headers = harness_headers(h, 1, GUEST, ip_addr_v4(GATEWAY4));
+    uint8_t buf[UDP_HEADROOM + 600], *at;
+    struct iovec iov = { buf, 0 };
+    size_t len = 0;
+    Frame frame;
+    unsigned i;
+
+    at = buf + ip_headers_len(AF_INET) + UDP_HEADER_LEN;
+    for (i = 0; i < 3; i++) {
+        len = build_query(at + i * len, 200, 7 + i, "host.vmnet.internal",
+                          DNS_TYPE_A, 0);
+    }
+    iov.iov_len = udp_headers_build_partial(buf, &headers, 1000, 53, 3 * len) +
+                  3 * len;
+    frame_init(&frame, &iov, 1);
+    frame.src_port = 1;
+    frame.vnet.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+    frame.vnet.gso_type = VIRTIO_NET_HDR_GSO_UDP_L4;
+    frame.vnet.gso_size = GUINT16_TO_LE(len);
+    gateway_input(h->gw, &frame, 1, h->now_ms);
+    gateway_flush(h->gw, h->now_ms);
+    g_assert_cmpuint(h->out->len, ==, 3);
+    for (i = 0; i < 3; i++) {
+        UdpDatagram udp = harness_out_udp(h, i);
+        DnsHeader header;
+
+        g_assert_true(dns_header_parse(harness_out(h, i)->data +
+                                       udp.payload_off, udp.payload_len,
+                                       &header));
+        g_assert_cmphex(header.id, ==, 7 + i);
+        g_assert_cmpint(dns_rcode(header.flags), ==, DNS_RCODE_NOERROR);
+    }
+}
+
 static void test_query_that_lies_about_its_length_is_formerr(void)
 {
     g_autoptr(Harness) h = harness_new_shared();
@@ -619,6 +657,7 @@ int main(int argc, char **argv)
     T(host_mode_answers_its_zone_and_refuses_the_rest);
     T(dns_off_leaves_the_port_to_the_host);
     T(answers_and_garbage_are_not_answered);
+    T(each_query_of_an_uncut_frame_is_answered);
     T(query_that_lies_about_its_length_is_formerr);
     T(other_opcodes_versions_and_transfers);
     T(tcp_answers_are_whole);

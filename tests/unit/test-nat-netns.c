@@ -48,7 +48,7 @@ static const char *make_namespace(void)
 }
 
 /* A datagram of @len bytes; over IPv4 the host may fragment it or not. */
-static void send_udp(Guest *g, uint16_t dport, size_t len, bool dont_fragment)
+static void input_udp(Guest *g, uint16_t dport, size_t len, bool dont_fragment)
 {
     static uint8_t payload[4096], buf[UDP_HEADROOM + sizeof(payload)];
     IpHeaders headers = guest_headers(g);
@@ -58,6 +58,11 @@ static void send_udp(Guest *g, uint16_t dport, size_t len, bool dont_fragment)
     n = udp_build(buf, sizeof(buf), &headers, 5000, dport, payload, len);
     g_assert_cmpuint(n, >, 0);
     g_assert_cmpint(guest_input(g, buf, n), ==, NAT_OK);
+}
+
+static void send_udp(Guest *g, uint16_t dport, size_t len, bool dont_fragment)
+{
+    input_udp(g, dport, len, dont_fragment);
     guest_flush(g);
 }
 
@@ -102,6 +107,43 @@ static void test_too_big(Guest *g)
     if (v4) {
         send_udp(g, port, 1400, false);
         g_assert_cmpint(recv(fd, buf, sizeof(buf), 0), ==, 1400);
+        guest_expect_nothing(g);
+    }
+    close(fd);
+}
+
+/* The link takes no run of them: each has its error, or leaves in fragments. */
+static void test_run_too_big(Guest *g)
+{
+    uint16_t port;
+    int fd = outside_socket(g, SOCK_DGRAM, &port);
+    bool v4 = g->family == AF_INET;
+    char buf[2000];
+    unsigned i, j;
+
+    for (i = 0; i < 2; i++) {
+        for (j = 0; j < 5; j++) {
+            input_udp(g, port, 1400, true);
+        }
+        guest_flush(g);
+        for (j = 0; j < 5; j++) {
+            g_autoptr(GuestFrame) f = NULL;
+            IcmpMessage icmp;
+
+            f = get_icmp(g, &icmp);
+            g_assert_cmpuint(icmp.type, ==, v4 ? ICMP_DEST_UNREACH
+                                               : ICMP6_PACKET_TOO_BIG);
+            g_assert_cmpuint(icmp.rest, ==, LINK_MTU);
+        }
+        guest_expect_nothing(g);
+        for (j = 0; j < 5; j++) {
+            input_udp(g, port, v4 ? 1400 : 1200, false);
+        }
+        guest_flush(g);
+        for (j = 0; j < 5; j++) {
+            g_assert_cmpint(recv(fd, buf, sizeof(buf), 0), ==,
+                            v4 ? 1400 : 1200);
+        }
         guest_expect_nothing(g);
     }
     close(fd);
@@ -190,6 +232,8 @@ typedef struct NetnsTest {
 static const NetnsTest tests[] = {
     { "/nat-netns/v4/too-big", { .family = AF_INET }, test_too_big },
     { "/nat-netns/v6/too-big", { .family = AF_INET6 }, test_too_big },
+    { "/nat-netns/v4/run-too-big", { .family = AF_INET }, test_run_too_big },
+    { "/nat-netns/v6/run-too-big", { .family = AF_INET6 }, test_run_too_big },
     { "/nat-netns/v4/echo", { .family = AF_INET }, test_echo },
     { "/nat-netns/v6/echo", { .family = AF_INET6 }, test_echo },
     { "/nat-netns/v4/big-echo", { .family = AF_INET, .mtu_bytes = 1400 },

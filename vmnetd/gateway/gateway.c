@@ -16,6 +16,7 @@
  */
 #include "gateway/gateway-internal.h"
 
+#include "proto/cursor.h"
 #include "proto/dhcp4.h"
 #include "proto/siphash.h"
 #include "proto/udp.h"
@@ -259,6 +260,48 @@ static const UdpService *udp_service_find(const Gateway *gw,
     return NULL;
 }
 
+/* The @len bytes from @offset on of a datagram that is to be cut. */
+static void service_input_cut(Gateway *gw, const UdpService *service,
+                              const Frame *frame, const IpPacket *ip,
+                              uint32_t offset, uint32_t len)
+{
+    uint32_t head_len = ip->l4_off + UDP_HEADER_LEN;
+    g_autofree uint8_t *buf = g_malloc(head_len + len);
+    struct iovec iov = { buf, head_len + len };
+    IpPacket cut = *ip;
+    Frame one;
+
+    if (frame_peek(frame, 0, buf, head_len) != head_len ||
+        frame_peek(frame, offset, buf + head_len, len) != len) {
+        return;
+    }
+    cut.l4_len = UDP_HEADER_LEN + len;
+    writer_put_u16(buf + ip->l4_off + 4, cut.l4_len);
+    frame_init(&one, &iov, 1);
+    one.src_port = frame->src_port;
+    one.vnet.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+    service->input(gw, &one, &cut);
+}
+
+/* The gateway's port takes datagrams uncut for NAT; services want one each. */
+static void service_input(Gateway *gw, const UdpService *service,
+                          const Frame *frame, const IpPacket *ip)
+{
+    uint32_t size, done = 0;
+    UdpDatagram udp;
+
+    if (frame->vnet.gso_type == VIRTIO_NET_HDR_GSO_NONE ||
+        !udp_parse(frame, ip, &udp)) {
+        service->input(gw, frame, ip);
+        return;
+    }
+    size = udp_cut_size(frame, &udp);
+    for (; done < udp.payload_len; done += size) {
+        service_input_cut(gw, service, frame, ip, udp.payload_off + done,
+                          MIN(size, udp.payload_len - done));
+    }
+}
+
 /* Packets that leave by the uplink */
 
 static void refuse(Gateway *gw, const Frame *frame, const IpPacket *ip)
@@ -308,7 +351,7 @@ static void local_input(Gateway *gw, const Frame *frame, const IpPacket *ip)
     const UdpService *service = udp_service_find(gw, frame, ip);
 
     if (service) {
-        service->input(gw, frame, ip);
+        service_input(gw, service, frame, ip);
         return;
     }
     if ((ip->proto == IPPROTO_ICMP || ip->proto == IPPROTO_ICMPV6) &&
@@ -347,7 +390,7 @@ static void group_input(Gateway *gw, const Frame *frame, const IpPacket *ip)
     const UdpService *service = udp_service_find(gw, frame, ip);
 
     if (service && service->port == DHCP4_SERVER_PORT) {
-        service->input(gw, frame, ip);
+        service_input(gw, service, frame, ip);
     } else if (ip->dst.family == AF_INET6 && ip->proto == IPPROTO_ICMPV6 &&
                IN6_ARE_ADDR_EQUAL(&ip->dst.v6, &ndp_all_nodes) &&
                gateway_bind_source(gw, &ip->src, &ip->eth_src,

@@ -78,6 +78,8 @@ typedef struct TcpGather {
     uint8_t *copy;
 } TcpGather;
 
+typedef struct UdpGather UdpGather;
+
 struct Nat {
     NatConfig config;
     NatOps ops;
@@ -89,6 +91,7 @@ struct Nat {
     NatOut out;
     NatStage stage;
     TcpGather gather;
+    UdpGather *udp_gather;  /* made when needed */
     GQueue pending;         /* of TcpFlow: to be answered at the batch's end */
     GQueue waiting;         /* of NatWait */
     GQueue forwards;        /* of NatUdpForward */
@@ -150,6 +153,11 @@ static inline uint8_t *nat_stage_slot(Nat *nat, unsigned i)
     return nat->stage.slots + i * nat->stage.slot_size;
 }
 
+/**
+ * nat_room_bytes: that @mac's port takes: frames, and NAT_FRAME_OVERHEAD for
+ * each.
+ */
+size_t nat_room_bytes(Nat *nat, const MacAddr *mac, int64_t now_ms);
 /** nat_room: frames of @len bytes that @mac's port takes, at most @max. */
 unsigned nat_room(Nat *nat, const MacAddr *mac, size_t len, unsigned max,
                   int64_t now_ms);
@@ -211,10 +219,13 @@ void tcp_flush(Nat *nat, int64_t now_ms);
 void tcp_timer(Nat *nat, Flow *flow, int64_t now_ms);
 void tcp_close_flow(Nat *nat, Flow *flow, int64_t now_ms);
 
-/* ---- udp.c, udp-forward.c, icmp.c ---- */
+/* ---- udp.c, udp-send.c, udp-forward.c, icmp.c ---- */
 
 NatVerdict udp_input(Nat *nat, const Frame *frame, const IpPacket *ip,
                      int64_t now_ms);
+/** udp_gather_flush: give the kernel the datagrams that have gathered. */
+void udp_gather_flush(Nat *nat, int64_t now_ms);
+void udp_gather_free(Nat *nat);
 void udp_timer(Nat *nat, Flow *flow, int64_t now_ms);
 void udp_close_flow(Nat *nat, Flow *flow, int64_t now_ms);
 

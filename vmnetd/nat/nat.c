@@ -79,6 +79,7 @@ void nat_free(Nat *nat)
     frag_table_free(nat->frags);
     nat_out_clear(nat);
     g_free(nat->gather.copy);
+    udp_gather_free(nat);
     g_free(nat);
 }
 
@@ -236,6 +237,7 @@ void nat_flush(Nat *nat, int64_t now_ms)
     if (nat->outputting) {
         return;             /* who outputs flushes */
     }
+    udp_gather_flush(nat, now_ms);
     tcp_flush(nat, now_ms);
     nat_done(nat, now_ms);
 }

@@ -155,14 +155,17 @@ void nat_out_packet(Nat *nat, const IpHeaders *headers, uint8_t *frame,
     nat_output(nat, &one, 1, now_ms);
 }
 
+size_t nat_room_bytes(Nat *nat, const MacAddr *mac, int64_t now_ms)
+{
+    nat_out_flush(nat, now_ms);     /* what is queued takes some of it */
+    return nat->ops.room(nat->opaque, mac, now_ms);
+}
+
 unsigned nat_room(Nat *nat, const MacAddr *mac, size_t len, unsigned max,
                   int64_t now_ms)
 {
-    size_t room;
-
-    nat_out_flush(nat, now_ms);     /* what is queued takes some of it */
-    room = nat->ops.room(nat->opaque, mac, now_ms);
-    return MIN(room / (len + NAT_FRAME_OVERHEAD), max);
+    return MIN(nat_room_bytes(nat, mac, now_ms) / (len + NAT_FRAME_OVERHEAD),
+               max);
 }
 
 void nat_wait(Nat *nat, NatWait *wait)

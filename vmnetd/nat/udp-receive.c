@@ -3,31 +3,48 @@
  *
  * Theory of operation
  *
- * Datagrams are received many at a time, right behind the place for their
- * headers.  One that is longer than a slot goes on in a buffer of its own, and
- * leaves in fragments: all of them, or none.
+ *   message of the kernel's    [ slot .... | big ............... ]
+ *   datagram                   [ len ]
+ *   datagrams of one sender    [ size | size | size | size | rest ]
  *
- * How many there will be is known only when the datagram has been read.  Where
- * the guest's port has no room for so many, it and those behind it are kept,
- * and the socket is not read until they have left.
+ * Messages are received many at a time, right behind the place for their
+ * headers; one that is longer than a slot goes on in a buffer of its own.  A
+ * message may be many datagrams that the kernel has merged, all of one size but
+ * the last (UDP_GRO): it leaves as one frame, to be cut by the guest or, where
+ * its port does not take that, by the switch.  Datagrams over the MTU leave in
+ * fragments: all of a datagram's, or none.
+ *
+ * How many there will be is known only when the message has been read.  As many
+ * are read as fit if they are no longer than the last ones; where the guest's
+ * port has no room all the same, the message and those behind it are kept, and
+ * the socket is not read until they have left.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "nat/udp-int.h"
 #include <errno.h>
 #include <string.h>
+#include "switch/switch.h"
 
 #define UDP_BATCH NAT_N_BIG
 /* Read in one turn: who sends without end has to wait for the others. */
 #define BATCHES_MAX 8
-/* What is kept goes after this: its fragments fit into no queue of the port. */
+/* What is kept goes after this: its frames fit into no queue of the port. */
 #define KEPT_MS 1000
+
+/**
+ * UdpMessage: datagrams that came from one sender at a time
+ * @len, @size: of all, and of each but the last
+ */
+typedef struct UdpMessage {
+    IpEndpoint outside;
+    size_t len, size;
+} UdpMessage;
 
 typedef struct UdpKept {
     GList link;
-    IpEndpoint outside;
+    UdpMessage message;
     int64_t until_ms;
-    size_t len;
     uint8_t data[];
 } UdpKept;
 
@@ -52,6 +69,21 @@ static IpAddr find_destination(struct msghdr *msg)
     return none;
 }
 
+/* Of @len bytes that were received. */
+static size_t find_size(struct msghdr *msg, size_t len)
+{
+    struct cmsghdr *cmsg;
+    int size;
+
+    for (cmsg = CMSG_FIRSTHDR(msg); cmsg; cmsg = CMSG_NXTHDR(msg, cmsg)) {
+        if (cmsg->cmsg_level == IPPROTO_UDP && cmsg->cmsg_type == UDP_GRO) {
+            memcpy(&size, CMSG_DATA(cmsg), sizeof(size));
+            return size > 0 && (size_t)size < len ? (size_t)size : len;
+        }
+    }
+    return len;
+}
+
 static IpHeaders udp_headers(UdpSocket *sock, const IpEndpoint *outside)
 {
     return (IpHeaders){
@@ -67,47 +99,119 @@ static size_t udp_slot_len(const UdpSocket *sock)
            (sock->guest.addr.family == AF_INET ? 28 : 48);
 }
 
-static size_t udp_frame_len(const UdpSocket *sock)
+/* Of the room for one frame within the MTU. */
+static size_t udp_frame_bytes(const UdpSocket *sock)
 {
-    return 14 + sock->nat->config.mtu_bytes;
+    return 14 + sock->nat->config.mtu_bytes + NAT_FRAME_OVERHEAD;
 }
 
-/* Frames that a datagram of @len bytes becomes. */
-static unsigned udp_n_frames(const UdpSocket *sock, size_t len)
+static unsigned udp_n_datagrams(const UdpMessage *message)
 {
-    return frag_count(sock->guest.addr.family, UDP_HEADER_LEN + len,
-                      sock->nat->config.mtu_bytes);
+    return message->len ? (message->len - 1) / message->size + 1 : 1;
 }
 
-/* ---- longer than the MTU ---- */
-
-static void udp_output_one(UdpSocket *sock, const IpEndpoint *outside,
-                           const uint8_t *data, size_t len, int64_t now_ms)
+/* Does it leave as one frame? */
+static bool udp_is_one_frame(const UdpSocket *sock, const UdpMessage *message)
 {
-    IpHeaders headers = udp_headers(sock, outside);
-    g_autofree uint8_t *whole = g_malloc(UDP_HEADROOM + len);
-    size_t n = udp_build(whole, UDP_HEADROOM + len, &headers, outside->port,
-                         sock->guest.port, data, len);
+    return message->size <= udp_slot_len(sock) &&
+           udp_n_datagrams(message) <= LIMIT_SEGMENTS_PER_FRAME;
+}
+
+/* Bytes of the room of a port with @offloads; NAT_ROOM_WANTED at most. */
+static size_t udp_need(const UdpSocket *sock, const UdpMessage *message,
+                       unsigned offloads)
+{
+    const size_t per_frame = UDP_HEADROOM + NAT_FRAME_OVERHEAD;
+
+    if (!udp_is_one_frame(sock, message)) {
+        return udp_frame_bytes(sock) *
+               frag_count(sock->guest.addr.family,
+                          UDP_HEADER_LEN + message->len,
+                          sock->nat->config.mtu_bytes);
+    }
+    return message->len + per_frame *
+           (offloads & SWITCH_OFFLOAD_USO ? 1 : udp_n_datagrams(message));
+}
+
+/*
+ * @frame: @head, for the headers, and then the message's bytes, which are
+ * @n_iov elements from @iov[1] on.
+ */
+static void udp_frame(UdpSocket *sock, const UdpMessage *message, Frame *frame,
+                      uint8_t *head, struct iovec *iov, unsigned n_iov,
+                      unsigned offloads)
+{
+    Nat *nat = sock->nat;
+    IpHeaders headers = udp_headers(sock, &message->outside);
+    size_t head_len = ip_headers_len(headers.src.family) + UDP_HEADER_LEN;
+    unsigned n = udp_n_datagrams(message);
+    bool partial = n > 1 || offloads & SWITCH_OFFLOAD_CSUM;
+
+    headers.id = nat->ip_id + 1;
+    nat->ip_id += n;
+    iov[0] = (struct iovec){ head, head_len };
+    frame_init(frame, iov, n_iov + 1);
+    if (!partial) {
+        udp_headers_build(head, &headers, message->outside.port,
+                          sock->guest.port, iov + 1, n_iov, message->len);
+        return;
+    }
+    udp_headers_build_partial(head, &headers, message->outside.port,
+                              sock->guest.port, message->len);
+    frame->vnet.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+    frame->vnet.csum_start = GUINT16_TO_LE(head_len - UDP_HEADER_LEN);
+    frame->vnet.csum_offset = GUINT16_TO_LE(UDP_CHECKSUM_OFFSET);
+    if (n > 1) {
+        frame->vnet.gso_type = VIRTIO_NET_HDR_GSO_UDP_L4;
+        frame->vnet.gso_size = GUINT16_TO_LE(message->size);
+        frame->vnet.hdr_len = GUINT16_TO_LE(head_len);
+    }
+}
+
+/* ---- what does not fit ---- */
+
+/* A datagram over the MTU. */
+static void udp_output_long(UdpSocket *sock, const UdpMessage *message,
+                            const uint8_t *data, int64_t now_ms)
+{
+    IpHeaders headers = udp_headers(sock, &message->outside);
+    g_autofree uint8_t *whole = g_malloc(UDP_HEADROOM + message->len);
+    size_t n = udp_build(whole, UDP_HEADROOM + message->len, &headers,
+                         message->outside.port, sock->guest.port, data,
+                         message->len);
 
     if (n) {
         nat_out_packet(sock->nat, &headers, whole, n, now_ms);
     }
 }
 
-/* @len bytes have been received: the first in slot @i, the rest in its big
- * buffer. */
-static UdpKept *udp_kept_new(UdpSocket *sock, const IpEndpoint *outside,
-                             unsigned i, size_t len, int64_t now_ms)
+static void udp_output_kept(UdpSocket *sock, UdpKept *kept, unsigned offloads,
+                            int64_t now_ms)
 {
-    size_t first = MIN(len, udp_slot_len(sock));
-    UdpKept *kept = g_malloc(sizeof(*kept) + len);
+    const UdpMessage *message = &kept->message;
+    uint8_t head[UDP_HEADROOM];
+    struct iovec iov[2] = { { 0 }, { kept->data, message->len } };
+    Frame frame;
+
+    nat_out_flush(sock->nat, now_ms);
+    if (udp_is_one_frame(sock, message)) {
+        udp_frame(sock, message, &frame, head, iov, 1, offloads);
+        nat_output(sock->nat, &frame, 1, now_ms);
+    } else {
+        udp_output_long(sock, message, kept->data, now_ms);
+    }
+}
+
+/* @message, which @source holds from @offset on. */
+static UdpKept *udp_kept_new(const UdpMessage *message, const Frame *source,
+                             size_t offset, int64_t now_ms)
+{
+    UdpKept *kept = g_malloc(sizeof(*kept) + message->len);
 
     *kept = (UdpKept){
-        .link.data = kept, .outside = *outside, .len = len,
-        .until_ms = now_ms + KEPT_MS,
+        .link.data = kept, .message = *message, .until_ms = now_ms + KEPT_MS,
     };
-    memcpy(kept->data, nat_stage_slot(sock->nat, i) + TCP_HEADROOM, first);
-    memcpy(kept->data + first, nat_big(sock->nat, i), len - first);
+    frame_peek(source, offset, kept->data, message->len);
     return kept;
 }
 
@@ -115,18 +219,18 @@ static void udp_keep(UdpSocket *sock, UdpKept *kept)
 {
     Nat *nat = sock->nat;
 
-    if (nat->kept_bytes + kept->len > LIMIT_NAT_KEPT_BYTES) {
-        nat->stats.datagrams_dropped++;
+    if (nat->kept_bytes + kept->message.len > LIMIT_NAT_KEPT_BYTES) {
+        nat->stats.datagrams_dropped += udp_n_datagrams(&kept->message);
         g_free(kept);
         return;
     }
-    nat->kept_bytes += kept->len;
+    nat->kept_bytes += kept->message.len;
     g_queue_push_tail_link(&sock->kept, &kept->link);
 }
 
 static void udp_kept_free(UdpSocket *sock, UdpKept *kept)
 {
-    sock->nat->kept_bytes -= kept->len;
+    sock->nat->kept_bytes -= kept->message.len;
     g_queue_unlink(&sock->kept, &kept->link);
     g_free(kept);
 }
@@ -139,45 +243,27 @@ void udp_kept_clear(UdpSocket *sock)
 }
 
 /* False: there is no room for the first of them yet. */
-static bool udp_send_kept(UdpSocket *sock, int64_t now_ms)
+static bool udp_send_kept(UdpSocket *sock, unsigned offloads, int64_t now_ms)
 {
+    Nat *nat = sock->nat;
+
     while (sock->kept.head) {
         UdpKept *kept = sock->kept.head->data;
-        unsigned n = udp_n_frames(sock, kept->len);
 
-        if (nat_room(sock->nat, &sock->mac, udp_frame_len(sock), n,
-                     now_ms) == n) {
-            udp_output_one(sock, &kept->outside, kept->data, kept->len,
-                           now_ms);
+        if (nat_room_bytes(nat, &sock->mac, now_ms) >=
+            udp_need(sock, &kept->message, offloads)) {
+            udp_output_kept(sock, kept, offloads, now_ms);
         } else if (now_ms < kept->until_ms) {
             return false;
         } else {
-            sock->nat->stats.datagrams_dropped++;
+            nat->stats.datagrams_dropped += udp_n_datagrams(&kept->message);
         }
         udp_kept_free(sock, kept);
     }
     return true;
 }
 
-/* ---- within the MTU, many at a time ---- */
-
-static void udp_output(UdpSocket *sock, const IpEndpoint *outside, unsigned i,
-                       size_t len, unsigned frame_index)
-{
-    NatStage *stage = &sock->nat->stage;
-    IpHeaders headers = udp_headers(sock, outside);
-    size_t head_len = ip_headers_len(headers.src.family) + UDP_HEADER_LEN;
-    struct iovec *iov = &stage->iov[frame_index * NAT_STAGE_IOV];
-    uint8_t *data = nat_stage_slot(sock->nat, i) + TCP_HEADROOM;
-    struct iovec payload = { data, len };
-
-    headers.dont_fragment = false;
-    headers.id = ++sock->nat->ip_id;
-    udp_headers_build(data - head_len, &headers, outside->port,
-                      sock->guest.port, &payload, 1, len);
-    iov[0] = (struct iovec){ data - head_len, head_len + len };
-    frame_init(&stage->frames[frame_index], iov, 1);
-}
+/* ---- many at a time ---- */
 
 typedef struct UdpReceived {
     struct mmsghdr msgs[UDP_BATCH];
@@ -206,46 +292,128 @@ static int udp_receive(UdpSocket *sock, UdpReceived *r, unsigned n,
     return recvmmsg(sock->fd, r->msgs, n, MSG_DONTWAIT, NULL);
 }
 
-/* Frames for the guest of what has been received; there is room for @room. */
-static void udp_deliver(UdpSocket *sock, UdpReceived *r, unsigned n,
-                        unsigned room, int64_t now_ms)
+/* Who has sent message @i, and what. False: the guest is not to have it. */
+static bool udp_accept(UdpSocket *sock, UdpReceived *r, unsigned i,
+                       UdpMessage *ret_message, int64_t now_ms)
 {
-    Nat *nat = sock->nat;
-    unsigned i, n_frames = 0, need;
-    IpEndpoint from, outside;
-    IpAddr to;
+    struct msghdr *msg = &r->msgs[i].msg_hdr;
+    IpAddr to = find_destination(msg);
+    IpEndpoint from;
 
-    nat_out_flush(nat, now_ms);
+    ret_message->len = r->msgs[i].msg_len;
+    ret_message->size = find_size(msg, ret_message->len);
+    return ip_endpoint_from_sockaddr((struct sockaddr *)&r->names[i],
+                                     msg->msg_namelen, &from) &&
+           sock->ops->came(sock, &from, &to, now_ms, &ret_message->outside);
+}
+
+/**
+ * UdpDelivery: what has been received, on its way to the guest
+ * @room: bytes that are left of its port's
+ * @n_frames: in the stage
+ * @longest: what a message has needed
+ */
+typedef struct UdpDelivery {
+    UdpSocket *sock;
+    unsigned offloads;
+    size_t room, longest;
+    unsigned n_frames;
+    int64_t now_ms;
+} UdpDelivery;
+
+static void deliver_frames(UdpDelivery *d)
+{
+    Nat *nat = d->sock->nat;
+
+    if (d->n_frames) {
+        nat_output(nat, nat->stage.frames, d->n_frames, d->now_ms);
+        d->n_frames = 0;
+    }
+}
+
+/* Slot @i and its big buffer hold it: the next frame. */
+static void deliver_staged(UdpDelivery *d, const UdpMessage *message,
+                           unsigned i)
+{
+    Nat *nat = d->sock->nat;
+    Frame *frame = &nat->stage.frames[d->n_frames];
+    struct iovec *iov = &nat->stage.iov[d->n_frames * NAT_STAGE_IOV];
+    size_t head_len = ip_headers_len(d->sock->guest.addr.family) +
+                      UDP_HEADER_LEN;
+    size_t first = MIN(message->len, udp_slot_len(d->sock));
+    uint8_t *data = nat_stage_slot(nat, i) + TCP_HEADROOM;
+    unsigned n_iov = 1;
+
+    iov[1] = (struct iovec){ data, first };
+    if (first < message->len) {
+        iov[2] = (struct iovec){ nat_big(nat, i), message->len - first };
+        n_iov = 2;
+    }
+    udp_frame(d->sock, message, frame, data - head_len, iov, n_iov,
+              d->offloads);
+    d->n_frames++;
+}
+
+/* @message, which @source, slot @i and its big buffer, holds from @offset on. */
+static void deliver_message(UdpDelivery *d, const UdpMessage *message,
+                            const Frame *source, size_t offset, unsigned i)
+{
+    UdpSocket *sock = d->sock;
+    size_t need = udp_need(sock, message, d->offloads);
+
+    d->longest = MAX(d->longest, need);
+    if (sock->kept.head || need > d->room) {
+        udp_keep(sock, udp_kept_new(message, source, offset, d->now_ms));
+        return;
+    }
+    d->room -= need;
+    if (offset == 0 && udp_is_one_frame(sock, message)) {
+        deliver_staged(d, message, i);
+    } else {
+        g_autofree UdpKept *kept = udp_kept_new(message, source, offset,
+                                                d->now_ms);
+
+        deliver_frames(d);
+        udp_output_kept(sock, kept, d->offloads, d->now_ms);
+    }
+}
+
+/* Merged datagrams that are over the guest's MTU are each on their own. */
+static void deliver_received(UdpDelivery *d, UdpReceived *r, unsigned i)
+{
+    UdpMessage all, one;
+    Frame source;
+    size_t done = 0;
+
+    if (!udp_accept(d->sock, r, i, &all, d->now_ms)) {
+        return;
+    }
+    frame_init(&source, r->iov[i], 2);
+    one = all;
+    if (udp_is_one_frame(d->sock, &all)) {
+        deliver_message(d, &all, &source, 0, i);
+        return;
+    }
+    for (; done < all.len; done += one.len) {
+        one.len = one.size = MIN(all.size, all.len - done);
+        deliver_message(d, &one, &source, done, i);
+    }
+}
+
+static void udp_deliver(UdpSocket *sock, UdpReceived *r, unsigned n,
+                        size_t room, unsigned offloads, int64_t now_ms)
+{
+    UdpDelivery d = {
+        .sock = sock, .offloads = offloads, .room = room, .now_ms = now_ms,
+    };
+    unsigned i;
+
+    nat_out_flush(sock->nat, now_ms);
     for (i = 0; i < n; i++) {
-        size_t len = r->msgs[i].msg_len;
-
-        to = find_destination(&r->msgs[i].msg_hdr);
-        if (!ip_endpoint_from_sockaddr((struct sockaddr *)&r->names[i],
-                                       r->msgs[i].msg_hdr.msg_namelen, &from) ||
-            !sock->ops->came(sock, &from, &to, now_ms, &outside)) {
-            continue;
-        }
-        need = udp_n_frames(sock, len);
-        if (sock->kept.head || need > room) {
-            udp_keep(sock, udp_kept_new(sock, &outside, i, len, now_ms));
-        } else if (need == 1) {
-            udp_output(sock, &outside, i, len, n_frames++);
-            room--;
-        } else {
-            g_autofree UdpKept *big = udp_kept_new(sock, &outside, i, len,
-                                                   now_ms);
-
-            if (n_frames) {
-                nat_output(nat, nat->stage.frames, n_frames, now_ms);
-                n_frames = 0;
-            }
-            udp_output_one(sock, &outside, big->data, len, now_ms);
-            room -= need;
-        }
+        deliver_received(&d, r, i);
     }
-    if (n_frames) {
-        nat_output(nat, nat->stage.frames, n_frames, now_ms);
-    }
+    deliver_frames(&d);
+    sock->expected = MAX(d.longest, sock->expected / 2);
 }
 
 /*
@@ -261,18 +429,33 @@ static void set_failing(UdpSocket *sock, bool is_failing)
     }
 }
 
+/* Messages to be read into @room bytes of the guest's port. */
+static unsigned udp_batch_max(UdpSocket *sock, size_t room)
+{
+    size_t expected = MAX(sock->expected, udp_frame_bytes(sock));
+
+    if (room < udp_frame_bytes(sock)) {
+        return 0;
+    }
+    return CLAMP(room / expected, 1, MIN(UDP_BATCH, sock->nat->stage.n_slots));
+}
+
 /* False: the receiver's room is to be waited for. */
 static bool udp_read_batch(UdpSocket *sock, int *ret_n, int64_t now_ms)
 {
     Nat *nat = sock->nat;
-    unsigned room, max;
+    unsigned offloads = nat->ops.offloads
+                        ? nat->ops.offloads(nat->opaque, &sock->mac, now_ms)
+                        : 0;
     UdpReceived r;
+    unsigned max;
+    size_t room;
 
-    if (!udp_send_kept(sock, now_ms)) {
+    if (!udp_send_kept(sock, offloads, now_ms)) {
         return false;
     }
-    room = nat_room(nat, &sock->mac, udp_frame_len(sock), G_MAXINT, now_ms);
-    max = MIN(room, MIN(UDP_BATCH, nat->stage.n_slots));
+    room = nat_room_bytes(nat, &sock->mac, now_ms);
+    max = udp_batch_max(sock, room);
     if (max == 0) {
         return false;
     }
@@ -282,7 +465,7 @@ static bool udp_read_batch(UdpSocket *sock, int *ret_n, int64_t now_ms)
         *ret_n = udp_receive(sock, &r, max, udp_slot_len(sock));
     }
     if (*ret_n > 0) {
-        udp_deliver(sock, &r, *ret_n, room, now_ms);
+        udp_deliver(sock, &r, *ret_n, room, offloads, now_ms);
     }
     return sock->kept.head == NULL;
 }

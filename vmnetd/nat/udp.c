@@ -190,6 +190,7 @@ static UdpFlow *udp_open(Nat *nat, const Frame *frame, const IpPacket *ip,
     UdpFlow *f;
     int fd;
 
+    udp_gather_flush(nat, now_ms);      /* its flow may have to go */
     nat_make_room(nat, frame->src_port, now_ms);
     fd = nat_socket(nat, guest->addr.family, SOCK_DGRAM, 0, frame->src_port,
                     now_ms);

@@ -226,11 +226,11 @@ void network_plumb(Network *network)
     network->gateway_port = switch_port_add(network->sw, &port_ops, network,
                                             SWITCH_PORT_GATEWAY, 0);
     /* NAT writes a frame's data to a socket, however long it is, and knows
-     * checksums that are not complete for what they are.  Datagrams it takes
-     * one by one. */
+     * checksums that are not complete for what they are. */
     switch_port_set_offloads(network->gateway_port,
                              SWITCH_OFFLOAD_CSUM | SWITCH_OFFLOAD_TSO4 |
-                             SWITCH_OFFLOAD_TSO6 | SWITCH_OFFLOAD_ECN);
+                             SWITCH_OFFLOAD_TSO6 | SWITCH_OFFLOAD_ECN |
+                             SWITCH_OFFLOAD_USO);
 }
 
 /* Netdevs */

@@ -8,8 +8,6 @@
 #include "proto/checksum.h"
 #include "proto/cursor.h"
 
-#define UDP_CHECKSUM_OFFSET 6
-
 bool udp_parse(const Frame *frame, const IpPacket *ip, UdpDatagram *ret_udp)
 {
     uint8_t buf[UDP_HEADER_LEN];
@@ -42,32 +40,56 @@ bool udp_parse(const Frame *frame, const IpPacket *ip, UdpDatagram *ret_udp)
     return true;
 }
 
+/* All but the checksum, which is 0. Returns: where the UDP header begins. */
+static size_t put_headers(uint8_t *buf, const IpHeaders *headers,
+                          uint16_t sport, uint16_t dport, size_t payload_len)
+{
+    size_t len = UDP_HEADER_LEN + payload_len, l4_off;
+    IpHeaders h = *headers;
+    uint8_t *udp;
+
+    h.proto = IPPROTO_UDP;
+    l4_off = ip_headers_build(buf, &h, len);
+    udp = buf + l4_off;
+    writer_put_u16(udp, sport);
+    writer_put_u16(udp + 2, dport);
+    writer_put_u16(udp + 4, len);
+    writer_put_u16(udp + UDP_CHECKSUM_OFFSET, 0);
+    return l4_off;
+}
+
 size_t udp_headers_build(uint8_t *buf, const IpHeaders *headers,
                          uint16_t sport, uint16_t dport,
                          const struct iovec *payload, unsigned n_iov,
                          size_t payload_len)
 {
-    size_t len = UDP_HEADER_LEN + payload_len;
-    IpHeaders h = *headers;
+    size_t l4_off = put_headers(buf, headers, sport, dport, payload_len);
+    uint8_t *udp = buf + l4_off;
     uint16_t check;
     uint32_t sum;
-    uint8_t *udp;
 
-    h.proto = IPPROTO_UDP;
-    udp = buf + ip_headers_build(buf, &h, len);
-    writer_put_u16(udp, sport);
-    writer_put_u16(udp + 2, dport);
-    writer_put_u16(udp + 4, len);
-    writer_put_u16(udp + UDP_CHECKSUM_OFFSET, 0);
-
-    sum = ip_pseudo_sum(&h.src, &h.dst, IPPROTO_UDP, len);
+    sum = ip_pseudo_sum(&headers->src, &headers->dst, IPPROTO_UDP,
+                        UDP_HEADER_LEN + payload_len);
     sum = csum_add(sum, udp, UDP_HEADER_LEN);
     check = csum_fold(csum_add_iov(sum, payload, n_iov, 0, payload_len));
     if (check == 0) {
         check = 0xffff; /* RFC 768: 0 would say that there is none */
     }
     memcpy(udp + UDP_CHECKSUM_OFFSET, &check, sizeof(check));
-    return udp + UDP_HEADER_LEN - buf;
+    return l4_off + UDP_HEADER_LEN;
+}
+
+size_t udp_headers_build_partial(uint8_t *buf, const IpHeaders *headers,
+                                 uint16_t sport, uint16_t dport,
+                                 size_t payload_len)
+{
+    size_t l4_off = put_headers(buf, headers, sport, dport, payload_len);
+    uint16_t check = ip_checksum_partial(&headers->src, &headers->dst,
+                                         IPPROTO_UDP,
+                                         UDP_HEADER_LEN + payload_len);
+
+    memcpy(buf + l4_off + UDP_CHECKSUM_OFFSET, &check, sizeof(check));
+    return l4_off + UDP_HEADER_LEN;
 }
 
 size_t udp_build(uint8_t *buf, size_t size, const IpHeaders *headers,

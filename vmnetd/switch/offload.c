@@ -10,8 +10,6 @@
 #include "proto/tcp.h"
 #include "proto/udp.h"
 
-#define UDP_CHECKSUM_OFFSET 6
-
 /* Segments that mean something to a connection as a whole are not cut. */
 #define TCP_FLAGS_UNCUT (TCP_SYN | TCP_RST | TCP_URG)
 
