@@ -92,6 +92,8 @@
 /* Pairs of rings of a vhost-user port, and entries of a ring (virtio 1.2). */
 #define LIMIT_QUEUE_PAIRS 8
 #define LIMIT_VRING_ENTRIES 32768
+/* Flows of which a port with several pairs remembers the pair: 16 KiB. */
+#define LIMIT_STEERED_FLOWS 1024
 /* Descriptors of one chain: as many as one system call takes (IOV_MAX). */
 #define LIMIT_CHAIN_DESCRIPTORS 1024
 

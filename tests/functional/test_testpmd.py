@@ -144,11 +144,11 @@ def moved(pair, before):
 def test_every_packet_is_counted(pair, packed, mergeable, queues, listens):
     """First in circles, where none may be lost, then more than the receiver
     can take; of three segments each.  In a packed ring DPDK 22.11 says that the
-    first of several were for the device to write to."""
+    first of several were for the device to write to.  Every queue gets some."""
     made = pair(',packed_vq=%d,mrg_rxbuf=%d,queues=%d'
                 % (packed, mergeable, queues),
                 ['--rxq=%d' % queues, '--txq=%d' % queues,
-                 '--txpkts=700,400,300'], listens)
+                 '--txpkts=700,400,300', '--txonly-multi-flow'], listens)
     made.connect()
     made.settle()
 
@@ -168,6 +168,8 @@ def test_every_packet_is_counted(pair, packed, mergeable, queues, listens):
     frames_in, frames_out, drops = moved(made, before)
     assert frames_in == frames_out + drops
     assert frames_out > 0
+    if queues > 1:
+        assert min(made.guests[1].queues[i] for i in range(queues)) > 0
 
 
 class Others(threading.Thread):

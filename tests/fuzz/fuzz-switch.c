@@ -99,7 +99,7 @@ static void step(Switch *sw, FuzzPort *port, Program *program, int64_t now_ms)
         switch_port_has_room(port->port, now_ms);
         break;
     case 3:
-        switch_park_expire(port->port);
+        switch_park_expire(port->port, switch_parked_at(port->port));
         break;
     case 4:
         switch_port_set_connected(port->port, next(program) & 1, now_ms);

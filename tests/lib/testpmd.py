@@ -5,6 +5,7 @@
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
+import collections
 import os
 import re
 import subprocess
@@ -19,12 +20,14 @@ class Testpmd:
     """
     Port 0 of a testpmd of its own is at the socket @path; @device and @options
     are further arguments of the device, and of testpmd.  @received and @sent
-    are packets, until the last stop().
+    are packets, until the last stop(), and @queues those of them that each
+    receive queue got, where there are several.
     """
     __test__ = False
 
     def __init__(self, folder, name, path, mac, device='', options=()):
         self.received = self.sent = 0
+        self.queues = collections.Counter()
         self.is_started = False
         cpus = ','.join(map(str, sorted(os.sched_getaffinity(0))))
         self._log = open(os.path.join(folder, name + '.log'), 'w',
@@ -58,12 +61,18 @@ class Testpmd:
             return
         self.is_started = False
         self.order('stop')
-        numbers = {}
+        numbers, queue = {}, None
         while line := self.process.line():
             self._log.write(line)
             match = re.match(r'\s*([RT]X)-packets: (\d+)', line)
             if match:
                 numbers[match.group(1)] = int(match.group(2))
+                if queue is not None and match.group(1) == 'RX':
+                    self.queues[queue] += int(match.group(2))
+                    queue = None
+            match = re.search(r'Stats for RX Port= *0/Queue= *(\d+)', line)
+            if match:
+                queue = int(match.group(1))
             if line.startswith('Done.'):
                 break
         self.received += numbers['RX']

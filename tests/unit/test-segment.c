@@ -301,7 +301,7 @@ static void test_what_is_left_after_the_wait_is_dropped(Fixture *f,
     receiver->room = 10;
     g_assert_cmpuint(switch_input(f->src, &frame, 1, 0), ==, 0);
     g_assert_cmpuint(frame.n_sent, ==, 10);
-    switch_park_expire(f->src);
+    switch_park_expire(f->src, switch_parked_at(f->src));
     receiver->room = 5;
     g_assert_cmpuint(switch_input(f->src, &frame, 1, 0), ==, 1);
     g_assert_cmpuint(receiver->got->len, ==, 15);

@@ -606,7 +606,8 @@ static void test_wait_expires(Fixture *f, const void *data)
     introduce(f);
     f->fakes[1].room = 4;
     offer(f, 0, 1, frames, bytes, N_OFFERED);
-    switch_park_expire(f->fakes[0].port);
+    switch_park_expire(f->fakes[0].port,
+                       switch_parked_at(f->fakes[0].port));
     f->fakes[1].room = 1;
     g_assert_cmpuint(switch_input(f->fakes[0].port, f->fakes[0].pending, 6,
                                   f->now_ms), ==, 6);
@@ -635,7 +636,8 @@ static void test_gateway_does_not_wait(Fixture *f, const void *data)
     switch_port_wait(f->fakes[1].port, f->fakes[GATEWAY].port);
     g_assert_cmpuint(input(f, GATEWAY, mac_of(1), gateway_mac, 60), ==, 1);
     g_assert_cmpuint(drops(f, 1, SWITCH_DROP_FULL), ==, 1);
-    switch_park_expire(f->fakes[GATEWAY].port);
+    switch_park_expire(f->fakes[GATEWAY].port,
+                       switch_parked_at(f->fakes[GATEWAY].port));
     offer(f, 0, 1, frames, bytes, N_OFFERED);
     g_assert_cmpuint(f->fakes[0].n_pending, ==, N_OFFERED);
     switch_port_has_room(f->fakes[1].port, f->now_ms);

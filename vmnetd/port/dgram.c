@@ -63,7 +63,7 @@ static void update_watch(DgramLink *link)
 {
     uint32_t events = 0;
 
-    if (!port_link_is_parked(link->port)) {
+    if (!port_link_is_parked(link->port, 0)) {
         events |= EPOLLIN;
     }
     if (link->out.queue.len) {
@@ -143,7 +143,7 @@ static void input_frames(DgramLink *link, int64_t now_ms)
     }
     if (n) {
         frames[0].n_sent = link->in_sent;
-        taken = port_link_input(link->port, frames, n, now_ms);
+        taken = port_link_input(link->port, 0, frames, n, now_ms);
         link->in_sent = taken < n ? frames[taken].n_sent : 0;
         link->in_next += taken;
     }
@@ -251,7 +251,7 @@ static void meet_peer(DgramLink *link)
     }
 }
 
-static void dgram_resume(void *opaque, int64_t now_ms)
+static void dgram_resume(void *opaque, unsigned lane, int64_t now_ms)
 {
     DgramLink *link = opaque;
 
@@ -278,7 +278,7 @@ static void dgram_event(void *opaque, uint32_t events, int64_t now_ms)
         meet_peer(link);
     }
     if ((events & ~EPOLLOUT) && link->has_peer &&
-        !port_link_is_parked(link->port)) {
+        !port_link_is_parked(link->port, 0)) {
         read_input(link, events, now_ms);
     }
     update_watch(link);

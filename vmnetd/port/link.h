@@ -10,6 +10,7 @@
 #ifndef VMNETD_PORT_LINK_H
 #define VMNETD_PORT_LINK_H
 
+#include "limits.h"
 #include "port/port.h"
 
 /**
@@ -39,7 +40,10 @@ typedef struct PortLinkDriver {
      * What port_link_input() did not take may be offered again, or the turn
      * has come that port_link_yield() asked for.
      */
-    void (*resume)(void *link, int64_t now_ms);
+    void (*resume)(void *link, unsigned lane, int64_t now_ms);
+    /* As in PortOps, for links that call port_link_set_queues(). */
+    void (*expire)(void *link);
+    unsigned (*n_expired)(void *link, const Frame *frames, unsigned n);
 } PortLinkDriver;
 
 extern const PortLinkDriver port_link_stream;
@@ -61,21 +65,27 @@ void port_link_down(Port *port);
 /** port_link_announce: hand over a group frame of the link's own making. */
 void port_link_announce(Port *port, Frame *frame);
 
+/** port_link_set_queues: as switch_port_set_queues(). */
+void port_link_set_queues(Port *port, bool has_several);
+
+/** Lanes of a link, one for each of its queues; what has but one uses lane 0. */
+#define PORT_LANES_MAX MAX(LIMIT_TAP_QUEUES, LIMIT_QUEUE_PAIRS)
+
 /**
  * port_link_input: hand frames to the switch.
  *
- * Returns: how many were dealt with.  Fewer than @n: the port is parked; the
- * link keeps the rest, reads no more, and goes on when resume() is called.
+ * Returns: how many were dealt with.  Fewer than @n: the lane is parked; the
+ * link keeps the rest, reads no more there, and goes on when resume() is called.
  */
-unsigned port_link_input(Port *port, Frame *frames, unsigned n,
+unsigned port_link_input(Port *port, unsigned lane, Frame *frames, unsigned n,
                          int64_t now_ms);
 /**
- * port_link_yield: the link has more frames, but others are to have their turn
+ * port_link_yield: the lane has more frames, but others are to have their turn
  * first.  Until then it counts as parked.
  */
-void port_link_yield(Port *port);
+void port_link_yield(Port *port, unsigned lane);
 /** port_link_is_parked: resume() is to come. */
-bool port_link_is_parked(const Port *port);
+bool port_link_is_parked(const Port *port, unsigned lane);
 /** port_link_has_room: the queue has drained to half.  Not from send(). */
 void port_link_has_room(Port *port, int64_t now_ms);
 /** port_link_has_room_later: as above, from send(). */

@@ -5,6 +5,9 @@
  *   link --> input -----------------> all taken    parked ------------> link
  *                     \_ fewer ------------------>/
  *
+ * A link with several queues has a lane for each: one that is parked does not
+ * keep the others from going on.
+ *
  * That a link fails, or has room again, may be noticed in the middle of other
  * people's business: in a send on behalf of another port, say.  It is only
  * marked then; the later timer, which is due at once, does from the loop what
@@ -35,11 +38,22 @@ static const PortKindInfo kinds[PORT_KIND__MAX] = {
 };
 
 /**
+ * PortLane: a queue's way in
+ * @is_parked: the switch did not take all, or the link yields; @timer is armed
+ * @waits_for: the id of the port that had no room; 0: of none
+ * @timer: made when it is first needed
+ */
+typedef struct PortLane {
+    Port *port;
+    bool is_parked;
+    uint32_t waits_for;
+    LoopTimer *timer;
+} PortLane;
+
+/**
  * Port:
  * @driver, @link: NULL while no VMM is connected
  * @kind: of the link, or of the last one
- * @is_parked: the switch did not take all, or the link yields; @park_timer
- *     is armed
  * @owes_room: @later_timer is due to say that there is room
  * @has_failed: @later_timer is due to close the link; @reason is why, NULL for
  *     an orderly end
@@ -56,8 +70,7 @@ struct Port {
     const PortLinkDriver *driver;
     void *link;
 
-    bool is_parked;
-    LoopTimer *park_timer;
+    PortLane lanes[PORT_LANES_MAX];
 
     bool owes_room, has_failed;
     char *reason;
@@ -94,21 +107,43 @@ static void port_flush(void *opaque)
     }
 }
 
-static void unpark(Port *port, int64_t now_ms)
+static void unpark(PortLane *lane, int64_t now_ms)
 {
-    if (!port->is_parked) {
-        return;
-    }
-    port->is_parked = false;
-    loop_timer_disarm(port->park_timer);
+    Port *port = lane->port;
+
+    lane->is_parked = false;
+    loop_timer_disarm(lane->timer);
     if (!port->has_failed) {
-        port->driver->resume(port->link, now_ms);
+        port->driver->resume(port->link, lane - port->lanes, now_ms);
     }
 }
 
 static void port_resume(void *opaque, SwitchPort *dst, int64_t now_ms)
 {
-    unpark(opaque, now_ms);
+    Port *port = opaque;
+    unsigned i;
+
+    for (i = 0; i < PORT_LANES_MAX; i++) {
+        PortLane *lane = &port->lanes[i];
+
+        if (lane->is_parked && lane->waits_for == switch_port_id(dst)) {
+            unpark(lane, now_ms);
+        }
+    }
+}
+
+static void port_expire(void *opaque)
+{
+    Port *port = opaque;
+
+    port->driver->expire(port->link);
+}
+
+static unsigned port_n_expired(void *opaque, const Frame *frames, unsigned n)
+{
+    Port *port = opaque;
+
+    return port->driver->n_expired(port->link, frames, n);
 }
 
 static const PortOps port_ops = {
@@ -116,14 +151,40 @@ static const PortOps port_ops = {
     .room = port_room,
     .flush = port_flush,
     .resume = port_resume,
+    .expire = port_expire,
+    .n_expired = port_n_expired,
 };
 
 static void park_expired(void *opaque, int64_t now_ms)
 {
-    Port *port = opaque;
+    PortLane *lane = opaque;
 
-    switch_park_expire(port->switch_port);
-    unpark(port, now_ms);
+    switch_park_expire(lane->port->switch_port, lane->waits_for);
+    unpark(lane, now_ms);
+}
+
+static void park(Port *port, unsigned i, uint32_t waits_for, int64_t until_ns)
+{
+    PortLane *lane = &port->lanes[i];
+
+    g_assert(i < PORT_LANES_MAX);
+    lane->port = port;
+    lane->is_parked = true;
+    lane->waits_for = waits_for;
+    if (!lane->timer) {
+        lane->timer = loop_timer_new(port->loop, park_expired, lane);
+    }
+    loop_timer_arm_ns(lane->timer, until_ns);
+}
+
+static void clear_lanes(Port *port)
+{
+    unsigned i;
+
+    for (i = 0; i < PORT_LANES_MAX; i++) {
+        g_clear_pointer(&port->lanes[i].timer, loop_timer_free);
+        port->lanes[i].is_parked = false;
+    }
 }
 
 static void close_link(Port *port, int64_t now_ms)
@@ -131,8 +192,7 @@ static void close_link(Port *port, int64_t now_ms)
     if (!port->link) {
         return;
     }
-    port->is_parked = false;
-    loop_timer_disarm(port->park_timer);
+    clear_lanes(port);
     loop_timer_disarm(port->later_timer);
     port->driver->close(port->link);
     port->driver = NULL;
@@ -141,6 +201,7 @@ static void close_link(Port *port, int64_t now_ms)
     g_clear_pointer(&port->reason, g_free);
     switch_port_forget(port->switch_port);
     switch_port_set_offloads(port->switch_port, 0);
+    switch_port_set_queues(port->switch_port, false);
     switch_port_set_connected(port->switch_port, false, now_ms);
 }
 
@@ -173,7 +234,6 @@ Port *port_new(Loop *loop, Switch *sw, unsigned flags, uint32_t mtu_bytes,
     port->queue_pairs = LIMIT_QUEUE_PAIRS;
     port->events = events;
     port->opaque = opaque;
-    port->park_timer = loop_timer_new(loop, park_expired, port);
     port->later_timer = loop_timer_new(loop, do_later, port);
     port->switch_port = switch_port_add(sw, &port_ops, port, flags,
                                         LIMIT_FDB_PER_PORT);
@@ -191,7 +251,6 @@ void port_free(Port *port)
     now_ms = loop_now_ms();
     close_link(port, now_ms);
     switch_port_remove(port->switch_port, now_ms);
-    loop_timer_free(port->park_timer);
     loop_timer_free(port->later_timer);
     g_free(port);
 }
@@ -326,21 +385,26 @@ void port_link_announce(Port *port, Frame *frame)
     switch_input(port->switch_port, frame, 1, loop_now_ms());
 }
 
-unsigned port_link_input(Port *port, Frame *frames, unsigned n,
+void port_link_set_queues(Port *port, bool has_several)
+{
+    switch_port_set_queues(port->switch_port, has_several);
+}
+
+unsigned port_link_input(Port *port, unsigned lane, Frame *frames, unsigned n,
                          int64_t now_ms)
 {
     unsigned taken = switch_input(port->switch_port, frames, n, now_ms);
 
     if (taken < n) {
-        port->is_parked = true;
-        loop_timer_arm_ns(port->park_timer, loop_now_ns() + PARK_NS_MAX);
+        park(port, lane, switch_parked_at(port->switch_port),
+             loop_now_ns() + PARK_NS_MAX);
     }
     return taken;
 }
 
-bool port_link_is_parked(const Port *port)
+bool port_link_is_parked(const Port *port, unsigned lane)
 {
-    return port->is_parked;
+    return port->lanes[lane].is_parked;
 }
 
 void port_link_has_room(Port *port, int64_t now_ms)
@@ -348,11 +412,10 @@ void port_link_has_room(Port *port, int64_t now_ms)
     switch_port_has_room(port->switch_port, now_ms);
 }
 
-void port_link_yield(Port *port)
+void port_link_yield(Port *port, unsigned lane)
 {
     /* Due in the next turn of the loop, not in this one. */
-    port->is_parked = true;
-    loop_timer_arm_ns(port->park_timer, loop_now_ns());
+    park(port, lane, 0, loop_now_ns());
 }
 
 void port_link_has_room_later(Port *port)

@@ -73,7 +73,7 @@ static void update_watch(StreamLink *link)
 {
     uint32_t events = 0;
 
-    if (!port_link_is_parked(link->port)) {
+    if (!port_link_is_parked(link->port, 0)) {
         events |= EPOLLIN;
     }
     if (link->out.len && !link->is_resting) {
@@ -284,7 +284,7 @@ static bool input_batch(StreamLink *link, int64_t now_ms)
         frame_init(&frames[i], &iov[i], 1);
     }
     if (framing.n_frames) {
-        taken = port_link_input(link->port, frames, framing.n_frames, now_ms);
+        taken = port_link_input(link->port, 0, frames, framing.n_frames, now_ms);
     }
     for (i = 0; i < taken; i++) {
         link->in_start += FRAMING_HEADER_LEN + iov[i].iov_len;
@@ -311,7 +311,7 @@ static void input_frames(StreamLink *link, int64_t now_ms)
             return;
         }
     }
-    port_link_yield(link->port);
+    port_link_yield(link->port, 0);
 }
 
 /* Keep what is left over where the rest of it will fit behind it. */
@@ -319,7 +319,7 @@ static void tidy_input(StreamLink *link)
 {
     size_t left = link->in_end - link->in_start;
 
-    if (port_link_is_parked(link->port)) {
+    if (port_link_is_parked(link->port, 0)) {
         return;
     }
     if (left) {
@@ -359,7 +359,7 @@ static void read_input(StreamLink *link, int64_t now_ms)
     tidy_input(link);
 }
 
-static void stream_resume(void *opaque, int64_t now_ms)
+static void stream_resume(void *opaque, unsigned lane, int64_t now_ms)
 {
     StreamLink *link = opaque;
 
@@ -392,7 +392,7 @@ static void stream_event(void *opaque, uint32_t events, int64_t now_ms)
     if (events & EPOLLOUT) {
         drain_queue(link, now_ms);
     }
-    if ((events & ~EPOLLOUT) && !port_link_is_parked(link->port)) {
+    if ((events & ~EPOLLOUT) && !port_link_is_parked(link->port, 0)) {
         read_input(link, now_ms);
     }
     update_watch(link);

@@ -10,8 +10,8 @@
  * kernel's stack before the call returns: there is no queue that could be full.
  *
  * Several queues are several descriptors of one interface (IFF_MULTI_QUEUE).
- * What a source sends goes through one of them, so that it stays in order; when
- * the port is parked none is read.
+ * What a source sends goes through one of them, so that it stays in order; one
+ * whose frames have to wait is not read meanwhile.
  *
  * An interface that is down takes no frames (EIO), which are dropped; one that
  * is gone (EBADFD) ends the link.
@@ -51,11 +51,13 @@ typedef struct TapLink TapLink;
 
 /**
  * TapQueue: one descriptor
+ * @lane: its place among the link's
  * @in: NULL while nothing is left over; what is, is @packets from @next on
  * @sent: n_sent of the first of these
  */
 typedef struct TapQueue {
     TapLink *link;
+    unsigned lane;
     int fd;
     LoopWatch *watch;
     uint32_t events;
@@ -71,18 +73,18 @@ struct TapLink {
     unsigned n_queues;
 };
 
-static void update_watches(TapLink *link)
+static bool is_parked(const TapQueue *queue)
 {
-    uint32_t events = port_link_is_parked(link->port) ? 0 : EPOLLIN;
-    unsigned i;
+    return port_link_is_parked(queue->link->port, queue->lane);
+}
 
-    for (i = 0; i < link->n_queues; i++) {
-        TapQueue *queue = link->queues[i];
+static void update_watch(TapQueue *queue)
+{
+    uint32_t events = is_parked(queue) ? 0 : EPOLLIN;
 
-        if (queue->events != events) {
-            queue->events = events;
-            loop_watch_set_events(queue->watch, events);
-        }
+    if (queue->events != events) {
+        queue->events = events;
+        loop_watch_set_events(queue->watch, events);
     }
 }
 
@@ -171,7 +173,8 @@ static void input_frames(TapQueue *queue, int64_t now_ms)
     }
     if (n) {
         frames[0].n_sent = queue->sent;
-        taken = port_link_input(queue->link->port, frames, n, now_ms);
+        taken = port_link_input(queue->link->port, queue->lane, frames, n,
+                                now_ms);
         queue->sent = taken < n ? frames[taken].n_sent : 0;
         queue->next += taken;
     }
@@ -224,24 +227,19 @@ static void tap_event(void *opaque, uint32_t events, int64_t now_ms)
 {
     TapQueue *queue = opaque;
 
-    /* Another queue may have parked the port in this turn of the loop. */
-    if (!port_link_is_parked(queue->link->port)) {
+    /* EPOLLERR is reported whether asked for or not. */
+    if (!is_parked(queue)) {
         read_input(queue, now_ms);
     }
-    update_watches(queue->link);
+    update_watch(queue);
 }
 
-static void tap_resume(void *opaque, int64_t now_ms)
+static void tap_resume(void *opaque, unsigned lane, int64_t now_ms)
 {
     TapLink *link = opaque;
-    unsigned i;
 
-    for (i = 0; i < link->n_queues && !port_link_is_parked(link->port); i++) {
-        if (link->queues[i]->in) {
-            input_frames(link->queues[i], now_ms);
-        }
-    }
-    update_watches(link);
+    input_frames(link->queues[lane], now_ms);
+    update_watch(link->queues[lane]);
 }
 
 /*
@@ -295,6 +293,7 @@ static TapQueue *queue_new(TapLink *link, int fd, GError **error)
     TapQueue *queue = g_new0(TapQueue, 1);
 
     queue->link = link;
+    queue->lane = link->n_queues;
     queue->fd = fd;
     queue->events = EPOLLIN;
     queue->watch = loop_watch_new(port_link_loop(link->port), fd,

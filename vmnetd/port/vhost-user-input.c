@@ -108,6 +108,17 @@ static bool fill_batch(VuRing *ring, InputBatch *batch)
     return fetch != VRING_BROKEN;
 }
 
+/* What comes back of these flows is wanted by this pair. */
+static void learn(VuRing *ring, const InputBatch *batch, int64_t now_ms)
+{
+    Steering *steering = ring->dev->steering;
+    unsigned i;
+
+    for (i = 0; steering && i < batch->n; i++) {
+        steering_learn(steering, &batch->frames[i], vu_ring_pair(ring), now_ms);
+    }
+}
+
 /*
  * Hand over one batch.
  *
@@ -128,9 +139,11 @@ static bool input_batch(VuRing *ring, int64_t now_ms, bool *ret_more)
     if (batch.n == 0) {
         return vu_ring_check(ring);
     }
-    dev->has_input = true;
+    ring->has_input = true;
+    learn(ring, &batch, now_ms);
     batch.frames[0].n_sent = ring->n_sent;
-    taken = port_link_input(dev->port, batch.frames, batch.n, now_ms);
+    taken = port_link_input(dev->port, vu_ring_pair(ring), batch.frames, batch.n,
+                            now_ms);
     ring->n_sent = 0;
     if (taken < batch.n) {
         ring->n_sent = batch.frames[taken].n_sent;
@@ -145,7 +158,7 @@ static bool input_batch(VuRing *ring, int64_t now_ms, bool *ret_more)
     return vu_ring_check(ring) && taken == batch.n;
 }
 
-/* Returns: false if the port is parked or the link has failed. */
+/* Returns: false if the lane is parked or the link has failed. */
 static bool drain_ring(VuRing *ring, int64_t now_ms, bool *ret_more)
 {
     unsigned n;
@@ -166,38 +179,29 @@ static bool drain_ring(VuRing *ring, int64_t now_ms, bool *ret_more)
 }
 
 /* Whether to look again in the next turn, though nothing is left. */
-static bool should_poll(VhostUser *dev)
+static bool should_poll(VuRing *ring)
 {
     int64_t now_ns = loop_now_ns();
 
-    if (dev->has_input) {
-        dev->has_input = false;
-        dev->poll_ns = now_ns - dev->input_ns < POLL_NS ? POLL_NS : 0;
-        dev->input_ns = now_ns;
+    if (ring->has_input) {
+        ring->has_input = false;
+        ring->poll_ns = now_ns - ring->input_ns < POLL_NS ? POLL_NS : 0;
+        ring->input_ns = now_ns;
     }
-    return now_ns - dev->input_ns < dev->poll_ns;
+    return now_ns - ring->input_ns < ring->poll_ns;
 }
 
-void vu_input_run(VhostUser *dev, int64_t now_ms)
+void vu_input_run(VuRing *ring, int64_t now_ms)
 {
+    VhostUser *dev = ring->dev;
     bool has_more = false;
-    unsigned i;
 
-    for (i = 1; i < dev->n_rings && !dev->is_failed; i += 2) {
-        VuRing *ring = &dev->rings[i];
-
-        if (vu_ring_is_live(ring) && !drain_ring(ring, now_ms, &has_more)) {
-            return;
-        }
+    if (dev->is_failed || !vu_ring_is_live(ring) ||
+        !drain_ring(ring, now_ms, &has_more)) {
+        return;
     }
-    has_more |= should_poll(dev);
-    for (i = 1; i < dev->n_rings && !has_more; i += 2) {
-        VuRing *ring = &dev->rings[i];
-
-        has_more = vu_ring_is_live(ring) && vring_enable_kick(&ring->vring);
-    }
-    if (has_more) {
-        port_link_yield(dev->port);
+    if (has_more || should_poll(ring) || vring_enable_kick(&ring->vring)) {
+        port_link_yield(dev->port, vu_ring_pair(ring));
     }
 }
 

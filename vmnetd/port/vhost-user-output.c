@@ -7,6 +7,9 @@
  * how many; without, one chain has to be long enough.  Where too few are there
  * the frame is refused, and a kick is asked for.
  *
+ * With several rings the frame's flow says which; the others take their frames
+ * while one is full.
+ *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "port/vhost-user.h"
@@ -149,6 +152,16 @@ static Put put_frame(VuRing *ring, const Frame *frame)
     return PUT_DONE;
 }
 
+static VuRing *ring_for(VhostUser *dev, const Frame *frame)
+{
+    unsigned pair = dev->live[0];
+
+    if (dev->steering) {
+        pair = steering_find(dev->steering, frame, dev->live, dev->n_live);
+    }
+    return &dev->rings[2 * pair];
+}
+
 /* Ask for a kick. Returns: whether there are buffers after all. */
 static bool await_room(VuRing *ring)
 {
@@ -158,11 +171,11 @@ static bool await_room(VuRing *ring)
 
 unsigned vu_output_send(VhostUser *dev, const Frame *frames, unsigned n)
 {
-    VuRing *ring = &dev->rings[0];
     bool has_asked = false;
     unsigned i = 0;
 
     while (i < n && !dev->is_failed) {
+        VuRing *ring = ring_for(dev, &frames[i]);
         Put put = put_frame(ring, &frames[i]);
 
         if (put == PUT_FULL) {
@@ -172,6 +185,7 @@ unsigned vu_output_send(VhostUser *dev, const Frame *frames, unsigned n)
             has_asked = true;
             continue;
         }
+        has_asked = false;
         if (put == PUT_FAILED) {
             vu_ring_check(ring);
         } else if (put == PUT_DROPPED) {
@@ -183,21 +197,49 @@ unsigned vu_output_send(VhostUser *dev, const Frame *frames, unsigned n)
     return dev->is_failed ? n : i;
 }
 
-size_t vu_output_room(VhostUser *dev)
+void vu_output_expire(VhostUser *dev)
 {
-    VuRing *ring = &dev->rings[0];
-    size_t frame_len = port_link_mtu(dev->port) + 64;
-    size_t room;
+    unsigned i;
 
-    if (dev->is_failed || !vu_ring_is_live(ring)) {
-        return SIZE_MAX;
+    for (i = 0; i < dev->n_live; i++) {
+        VuRing *ring = &dev->rings[2 * dev->live[i]];
+
+        ring->is_overrun |= ring->owes_room;
     }
-    room = vring_available(&ring->vring) * frame_len;
+}
+
+unsigned vu_output_n_expired(VhostUser *dev, const Frame *frames, unsigned n)
+{
+    unsigned i = 0;
+
+    while (i < n && ring_for(dev, &frames[i])->is_overrun) {
+        i++;
+    }
+    return i;
+}
+
+static size_t ring_room(VuRing *ring)
+{
+    size_t frame_len = port_link_mtu(ring->dev->port) + 64;
+    size_t room = vring_available(&ring->vring) * frame_len;
+
     if (room < FRAME_LEN_MAX && await_room(ring)) {
         room = vring_available(&ring->vring) * frame_len;
     }
     vu_ring_check(ring);
     return room;
+}
+
+/* That of the fullest: to which the frames will go is not known. */
+size_t vu_output_room(VhostUser *dev)
+{
+    size_t room = SIZE_MAX;
+    unsigned i;
+
+    for (i = 0; i < dev->n_live && !dev->is_failed; i++) {
+        room = MIN(room, ring_room(&dev->rings[2 * dev->live[i]]));
+    }
+    return dev->is_failed ? SIZE_MAX : room;
 }
 
 void vu_output_flush(VhostUser *dev)
@@ -216,7 +258,7 @@ void vu_output_flush(VhostUser *dev)
 
 void vu_output_kicked(VuRing *ring, int64_t now_ms)
 {
-    ring->owes_room = false;
+    ring->owes_room = ring->is_overrun = false;
     vring_disable_kick(&ring->vring);
     port_link_has_room(ring->dev->port, now_ms);
 }

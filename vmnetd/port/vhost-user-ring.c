@@ -37,18 +37,31 @@ static void close_fd(int *fd)
     }
 }
 
-/* Frames for the guest go to the switch's bin while it cannot take any. */
-static void update_up(VhostUser *dev)
+/*
+ * Frames for the guest go to the rings that are live, and to the switch's bin
+ * while there is none.
+ */
+static void update_live(VhostUser *dev)
 {
-    bool is_up = vu_ring_is_live(&dev->rings[0]) && !dev->is_failed;
+    bool was_up = dev->n_live > 0;
+    unsigned i;
 
-    if (is_up != dev->is_up) {
-        dev->is_up = is_up;
-        if (is_up) {
-            port_link_up(dev->port);
-        } else {
-            port_link_down(dev->port);
+    dev->n_live = 0;
+    for (i = 0; i < dev->n_rings && !dev->is_failed; i += 2) {
+        if (vu_ring_is_live(&dev->rings[i])) {
+            dev->live[dev->n_live++] = vu_ring_pair(&dev->rings[i]);
         }
+    }
+    if (dev->n_live <= 1) {
+        g_clear_pointer(&dev->steering, steering_free);
+    } else if (!dev->steering) {
+        dev->steering = steering_new();
+    }
+    port_link_set_queues(dev->port, dev->n_live > 1);
+    if (dev->n_live && !was_up) {
+        port_link_up(dev->port);
+    } else if (!dev->n_live && was_up) {
+        port_link_down(dev->port);
     }
 }
 
@@ -76,8 +89,8 @@ static void serve(VuRing *ring, int64_t now_ms)
         }
     } else if (!ring->is_enabled) {
         vu_input_discard(ring);
-    } else if (!port_link_is_parked(dev->port)) {
-        vu_input_run(dev, now_ms);
+    } else if (!port_link_is_parked(dev->port, vu_ring_pair(ring))) {
+        vu_input_run(ring, now_ms);
     }
 }
 
@@ -123,7 +136,7 @@ bool vu_ring_start(VuRing *ring, int kick_fd)
         return false;
     }
     ring->is_started = true;
-    ring->is_dirty = ring->owes_room = false;
+    ring->is_dirty = ring->owes_room = ring->is_overrun = false;
     ring->n_sent = 0;
     vring_disable_kick(&ring->vring);
     vu_ring_set_enabled(ring, ring->is_enabled ||
@@ -134,7 +147,7 @@ bool vu_ring_start(VuRing *ring, int kick_fd)
 void vu_ring_set_enabled(VuRing *ring, bool enabled)
 {
     ring->is_enabled = enabled;
-    update_up(ring->dev);
+    update_live(ring->dev);
     if (enabled) {
         serve(ring, loop_now_ms());
     } else if (ring->is_started && vu_ring_is_input(ring)) {
@@ -151,7 +164,7 @@ void vu_ring_stop(VuRing *ring)
     }
     g_clear_pointer(&ring->kick_watch, loop_watch_free);
     close_fd(&ring->kick_fd);
-    update_up(ring->dev);
+    update_live(ring->dev);
 }
 
 void vu_ring_clear(VuRing *ring)

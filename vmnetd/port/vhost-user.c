@@ -246,6 +246,7 @@ static void vhost_user_close(void *opaque)
     guest_memory_set_log(&dev->memory, NULL, -1, NULL);
     guest_memory_clear(&dev->memory);
     forget_message(dev);
+    steering_free(dev->steering);
     loop_watch_free(dev->watch);
     close(dev->fd);
     g_free(dev);
@@ -267,9 +268,22 @@ static void vhost_user_flush(void *opaque)
     vu_output_flush(opaque);
 }
 
-static void vhost_user_resume(void *opaque, int64_t now_ms)
+static void vhost_user_resume(void *opaque, unsigned lane, int64_t now_ms)
 {
-    vu_input_run(opaque, now_ms);
+    VhostUser *dev = opaque;
+
+    vu_input_run(&dev->rings[2 * lane + 1], now_ms);
+}
+
+static void vhost_user_expire(void *opaque)
+{
+    vu_output_expire(opaque);
+}
+
+static unsigned vhost_user_n_expired(void *opaque, const Frame *frames,
+                                     unsigned n)
+{
+    return vu_output_n_expired(opaque, frames, n);
 }
 
 const PortLinkDriver port_link_vhost_user = {
@@ -281,4 +295,6 @@ const PortLinkDriver port_link_vhost_user = {
     .room = vhost_user_room,
     .flush = vhost_user_flush,
     .resume = vhost_user_resume,
+    .expire = vhost_user_expire,
+    .n_expired = vhost_user_n_expired,
 };

@@ -17,9 +17,9 @@
  *   vring*.c               the two ring formats
  *   guest-memory.c         addresses; shared-map.c: memory that may vanish
  *
- * Ring 2N is the guest's receive ring of pair N, 2N+1 its transmit ring.  Frames
- * for the guest all go to the first pair, which is always there: one thread
- * serves them, and order is kept.
+ * Ring 2N is the guest's receive ring of pair N, 2N+1 its transmit ring.  Where
+ * several receive rings are live, steering.c says to which a frame goes.  A ring
+ * that has to wait, or is full, does not keep the others from going on.
  *
  * What is not done, and why it need not be: INFLIGHT_SHMFD, since chains are
  * completed in order and the used index says all; CONFIG, since QEMU has the
@@ -35,6 +35,7 @@
 
 #include "port/guest-memory.h"
 #include "port/link.h"
+#include "port/steering.h"
 #include "port/vhost-user-msg.h"
 #include "port/vring.h"
 
@@ -49,14 +50,20 @@ typedef struct VhostUser VhostUser;
  * @is_enabled: by SET_VRING_ENABLE, or because there is no such message
  * @is_dirty: something was used since vring_publish()
  * @owes_room: output: it was full, and we asked for a kick
+ * @is_overrun: output: until it has room nobody waits for it
  * @n_sent: input: of the frame that was not taken, see Frame
+ * @has_input: input: a frame came in this turn
+ * @input_ns, @poll_ns: input: when the last one came, and for how long after
+ *     that it pays to look for another rather than to ask for a kick
  */
 typedef struct VuRing {
     VhostUser *dev;
     unsigned index;
     VringConfig config;
-    bool is_started, is_enabled, is_dirty, owes_room;
+    bool is_started, is_enabled, is_dirty, owes_room, is_overrun;
     uint32_t n_sent;
+    bool has_input;
+    int64_t input_ns, poll_ns;
     Vring vring;
     int kick_fd, call_fd, err_fd;
     LoopWatch *kick_watch;
@@ -66,10 +73,8 @@ typedef struct VuRing {
  * VhostUser:
  * @buf, @have: the message that is being read, and its descriptors
  * @header_len: of the virtio_net_hdr in front of each frame
- * @has_input: a frame came in this turn
- * @input_ns, @poll_ns: when the last one came, and for how long after that it
- *     pays to look for another rather than to ask for a kick
- * @is_up: frames for the guest have somewhere to go
+ * @live, @n_live: pairs whose receive rings are live
+ * @steering: of frames to these; NULL unless there are several
  * @is_failed: port_link_fail() was called: nothing is touched any more
  */
 struct VhostUser {
@@ -87,9 +92,10 @@ struct VhostUser {
     GuestMemory memory;
     VuRing rings[VU_RINGS_MAX];
     unsigned n_rings;
-    bool has_input;
-    int64_t input_ns, poll_ns;
-    bool is_up, is_failed;
+    uint8_t live[LIMIT_QUEUE_PAIRS];
+    unsigned n_live;
+    Steering *steering;
+    bool is_failed;
 };
 
 static inline bool vu_has_feature(const VhostUser *dev, unsigned bit)
@@ -100,6 +106,12 @@ static inline bool vu_has_feature(const VhostUser *dev, unsigned bit)
 static inline bool vu_ring_is_input(const VuRing *ring)
 {
     return ring->index & 1;
+}
+
+/** vu_ring_pair: which is the lane of its input as well. */
+static inline unsigned vu_ring_pair(const VuRing *ring)
+{
+    return ring->index / 2;
 }
 
 /** vu_ring_is_live: frames flow. */
@@ -150,8 +162,8 @@ bool vu_rings_remap(VhostUser *dev);
 
 /* vhost-user-input.c */
 
-/** vu_input_run: take frames from all transmit rings, within a turn. */
-void vu_input_run(VhostUser *dev, int64_t now_ms);
+/** vu_input_run: take frames from a live transmit ring, within a turn. */
+void vu_input_run(VuRing *ring, int64_t now_ms);
 /** vu_input_discard: a ring that is started but disabled was kicked. */
 void vu_input_discard(VuRing *ring);
 
@@ -160,6 +172,9 @@ void vu_input_discard(VuRing *ring);
 unsigned vu_output_send(VhostUser *dev, const Frame *frames, unsigned n);
 size_t vu_output_room(VhostUser *dev);
 void vu_output_flush(VhostUser *dev);
+/** vu_output_expire, vu_output_n_expired: as in PortOps. */
+void vu_output_expire(VhostUser *dev);
+unsigned vu_output_n_expired(VhostUser *dev, const Frame *frames, unsigned n);
 /** vu_output_kicked: the guest has put buffers into a ring that was full. */
 void vu_output_kicked(VuRing *ring, int64_t now_ms);
 

@@ -182,24 +182,38 @@ static bool can_wait(const SwitchPort *src)
     return src->ops->resume && !(src->flags & SWITCH_PORT_GATEWAY);
 }
 
-/* Returns: how many were dealt with; fewer than @n: @src waits for @dst. */
+/* How many of the first of these, which @dst did not take, nobody waits for. */
+static unsigned n_expired(SwitchPort *dst, const Frame *frames, unsigned n)
+{
+    if (dst->has_queues) {
+        return dst->ops->n_expired(dst->opaque, frames, n);
+    }
+    return dst->overrun ? n : 0;
+}
+
+/* Returns: how many were dealt with; fewer than there are: @src waits. */
 static unsigned send_run(SwitchPort *src, SwitchPort *dst, const Run *run,
                          int64_t now_ms)
 {
-    unsigned n = run->n;
-    unsigned taken = switch_output(dst, run->frames, run->offloads, n, now_ms);
+    unsigned n = run->n, done, lost;
 
-    if (taken == n) {
+    if (!can_wait(src)) {
+        switch_output_or_drop(dst, run->frames, run->offloads, n, now_ms);
         return n;
     }
-    if (can_wait(src) && !dst->overrun) {
-        src->parked_at = dst;
-        switch_port_wait(dst, src);
-        return taken;
+    for (done = 0; done < n; done += lost) {
+        done += switch_output(dst, run->frames + done, run->offloads + done,
+                              n - done, now_ms);
+        lost = n_expired(dst, run->frames + done, n - done);
+        if (done < n && lost == 0) {
+            src->parked_at = dst->fdb.id;
+            switch_port_wait(dst, src);
+            break;
+        }
+        switch_output_drop_full(dst, run->frames + done, run->offloads + done,
+                                lost);
     }
-    switch_output_drop_full(dst, run->frames + taken, run->offloads + taken,
-                            n - taken);
-    return n;
+    return done;
 }
 
 /* What @src may flood now, in thousandths of frames. */
@@ -242,14 +256,12 @@ static unsigned take_flood(SwitchPort *src, const Run *run, int64_t now_ms)
 static void flood_to(SwitchPort *dst, const Run *run, unsigned n,
                      int64_t now_ms)
 {
-    unsigned i, taken;
+    unsigned i;
 
     for (i = 0; i < n; i++) {
         run->frames[i].n_sent = 0;
     }
-    taken = switch_output(dst, run->frames, run->offloads, n, now_ms);
-    switch_output_drop_full(dst, run->frames + taken, run->offloads + taken,
-                            n - taken);
+    switch_output_or_drop(dst, run->frames, run->offloads, n, now_ms);
 }
 
 static void flood_run(SwitchPort *src, Action action, const Run *run,
@@ -338,7 +350,7 @@ unsigned switch_input(SwitchPort *src, Frame *frames, unsigned n,
     unsigned i;
 
     g_assert(n <= FRAME_BATCH_MAX);
-    src->parked_at = NULL;
+    src->parked_at = 0;
     for (i = 0; i < n; i++) {
         Verdict next;
 

@@ -140,3 +140,17 @@ void switch_output_drop_full(SwitchPort *dst, const Frame *frames,
     }
     port_counter_add(&dst->counters.drops[SWITCH_DROP_FULL], dropped);
 }
+
+void switch_output_or_drop(SwitchPort *dst, Frame *frames,
+                           const Offload *offloads, unsigned n, int64_t now_ms)
+{
+    unsigned done, lost;
+
+    for (done = 0; done < n; done += lost) {
+        done += switch_output(dst, frames + done, offloads + done, n - done,
+                              now_ms);
+        /* Of several queues the next frame's may have room. */
+        lost = dst->has_queues ? MIN(n - done, 1) : n - done;
+        switch_output_drop_full(dst, frames + done, offloads + done, lost);
+    }
+}

@@ -5,10 +5,10 @@
  *                               +-- expire() ------> overrun: drop and count
  *                               +-- VMM or port goes -> resume()
  *
- * A waiter is on the list of the port that it waits for, once.  Sources that
- * switch_input() has stopped wait for one port, parked_at; NAT, which looks at
- * room() before it reads a socket, may wait for many.  Who has stopped waiting
- * stays on the list, and is resumed once for nothing.
+ * A waiter is on the list of the port that it waits for, once, and may wait for
+ * many: a source with several queues, or NAT, which looks at room() before it
+ * reads a socket.  Who has stopped waiting stays on the list, and is resumed
+ * once for nothing.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -47,13 +47,22 @@ void switch_port_has_room(SwitchPort *port, int64_t now_ms)
     resume_waiters(port, now_ms);
 }
 
-void switch_park_expire(SwitchPort *src)
+uint32_t switch_parked_at(const SwitchPort *src)
 {
-    SwitchPort *dst = src->parked_at;
+    return src->parked_at;
+}
 
-    if (dst) {
-        src->parked_at = NULL;
+void switch_park_expire(SwitchPort *src, uint32_t id)
+{
+    SwitchPort *dst = id ? switch_port_by_id(src->sw, id) : NULL;
+
+    if (!dst) {
+        return;
+    }
+    if (!dst->has_queues) {
         dst->overrun = true;
+    } else if (dst->connected) {
+        dst->ops->expire(dst->opaque);
     }
 }
 
@@ -73,9 +82,6 @@ void switch_port_unpark(SwitchPort *dst, int64_t now_ms)
         SwitchPort *other = g_ptr_array_index(sw->ports, i);
 
         g_ptr_array_remove(other->waiters, dst);
-        if (other->parked_at == dst) {
-            other->parked_at = NULL;
-        }
     }
     /* Nobody sends to it any more: each waiter is resumed once. */
     resume_waiters(dst, now_ms);

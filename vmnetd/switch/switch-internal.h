@@ -14,7 +14,8 @@
  * SwitchPort:
  * @fdb: its share of the table; also holds its id
  * @waiters: ports that are resumed when this one has room, in order
- * @parked_at: the full port at which switch_input() stopped; NULL: none
+ * @parked_at: id of the full port at which switch_input() stopped; 0: none
+ * @has_queues: several, which know themselves whether they are overrun
  * @overrun: a wait for it expired: until it has room nobody waits for it
  * @flood_left, @flood_ms: thousandths of frames that it may flood, as of then
  * @touched, @next_touched: was sent to, is to be flushed
@@ -30,8 +31,8 @@ struct SwitchPort {
     PortCounters counters;
 
     GPtrArray *waiters;
-    SwitchPort *parked_at;
-    bool overrun;
+    uint32_t parked_at;
+    bool has_queues, overrun;
 
     int64_t flood_left, flood_ms;
 
@@ -76,6 +77,12 @@ unsigned switch_output(SwitchPort *dst, Frame *frames, const Offload *offloads,
                        unsigned n, int64_t now_ms);
 /** switch_bytes_of: sum of their lengths. */
 uint64_t switch_bytes_of(const Frame *frames, unsigned n);
+/**
+ * switch_output_or_drop: as switch_output(), and what @dst has no room for is
+ * dropped.
+ */
+void switch_output_or_drop(SwitchPort *dst, Frame *frames,
+                           const Offload *offloads, unsigned n, int64_t now_ms);
 /** switch_output_drop_full: count what @dst has not taken of these frames. */
 void switch_output_drop_full(SwitchPort *dst, const Frame *frames,
                              const Offload *offloads, unsigned n);

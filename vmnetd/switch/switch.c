@@ -154,6 +154,11 @@ unsigned switch_port_offloads(const SwitchPort *port)
     return port->offloads;
 }
 
+void switch_port_set_queues(SwitchPort *port, bool has_several)
+{
+    port->has_queues = has_several;
+}
+
 void switch_port_set_isolated(SwitchPort *port, bool isolated)
 {
     if (isolated) {

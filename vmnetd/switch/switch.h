@@ -17,6 +17,8 @@
  * read more, and offers it again from its resume().  The source bounds the
  * wait itself (PARK_NS_MAX): on expiry it calls switch_park_expire(), after
  * which frames to that receiver are dropped and counted until it has room.
+ * A source with several queues may have each wait for another port; of a
+ * receiver with several, only the full ones are waited for (PortOps.expire).
  * Offloads: a frame keeps its virtio_net_hdr, checked, from port to port.  Only
  * for a receiver that has not said that it takes such frames it is segmented
  * and its checksum completed.  A receiver may take some of the segments of a
@@ -112,6 +114,15 @@ typedef struct PortOps {
      */
     void (*resume)(void *opaque, SwitchPort *dst, int64_t now_ms);
     /*
+     * For a port with several queues (switch_port_set_queues()), each of which
+     * may be full while others are not.  expire(): nobody waits any more for
+     * those that are full now, until they have room.  n_expired(): how many of
+     * the first of these frames, at which send() has stopped, are for such
+     * queues; they are dropped.
+     */
+    void (*expire)(void *opaque);
+    unsigned (*n_expired)(void *opaque, const Frame *frames, unsigned n);
+    /*
      * (optional) Direct receive (data path 3): describe memory for up to @n
      * frames of @len bytes each in @frames; returns how many. Followed by
      * commit() in the same dispatch.  NULL: the caller uses its own staging.
@@ -176,6 +187,11 @@ void switch_port_forget(SwitchPort *port);
 void switch_port_set_offloads(SwitchPort *port, unsigned offloads);
 /** switch_port_offloads: as set, 0 for a new port. */
 unsigned switch_port_offloads(const SwitchPort *port);
+/**
+ * switch_port_set_queues: whether the port has several queues (PortOps.expire)
+ * now; a new one has not.
+ */
+void switch_port_set_queues(SwitchPort *port, bool has_several);
 /** switch_port_set_isolated: change SWITCH_PORT_ISOLATED from the next frame on. */
 void switch_port_set_isolated(SwitchPort *port, bool isolated);
 /**
@@ -220,11 +236,14 @@ void switch_save(const Switch *sw, Handover *out, int64_t now_ms);
  * Returns: false: of another version, or damaged: what could be read counts
  */
 bool switch_load(Switch *sw, Cursor *c, int64_t now_ms);
+/** switch_parked_at: id of the port at which the last switch_input() of @src
+ * stopped; 0: it did not, or that port is gone. */
+uint32_t switch_parked_at(const SwitchPort *src);
 /**
- * switch_park_expire: @src has waited long enough for the port that
- * switch_input() stopped at.  Offered again, its frames are sent as far as
- * there is room, and dropped otherwise.
+ * switch_park_expire: @src has waited long enough for the port @id (0: for
+ * none).  Offered again, its frames are sent as far as there is room, and
+ * dropped otherwise.
  */
-void switch_park_expire(SwitchPort *src);
+void switch_park_expire(SwitchPort *src, uint32_t id);
 
 #endif
