@@ -16,7 +16,7 @@ typedef struct Fixture {
     NetworkRegister *reg;
     char *state_dir;
     char *resolv_conf;
-    unsigned n_started, n_stopped, n_leases, n_conflicts, n_overlaps;
+    unsigned n_started, n_stopped, n_leases, n_conflicts, n_overlaps, n_moved;
     IpPrefix overlap;
 } Fixture;
 
@@ -34,6 +34,12 @@ static inline void on_lease_event(void *opaque, Network *network,
                                   const GatewayEvent *event)
 {
     ((Fixture *)opaque)->n_leases += event->type == GATEWAY_LEASE_ADDED;
+}
+
+static inline void on_forward_moved(void *opaque, Network *network,
+                                    const NetworkForward *forward)
+{
+    ((Fixture *)opaque)->n_moved++;
 }
 
 static inline void on_route_overlap(void *opaque, Network *network,
@@ -55,6 +61,7 @@ static const NetworkOps ops = {
     .started = on_started,
     .stopped = on_stopped,
     .lease_event = on_lease_event,
+    .forward_moved = on_forward_moved,
     .route_overlap = on_route_overlap,
     .mac_conflict = on_mac_conflict,
 };

@@ -34,6 +34,9 @@ static void test_forward_follows_a_lease(Fixture *f, const void *mode)
     net_guest_dhcp(guest);
     network_forward_info(forward, &forward_config);
     g_assert_true(ip_addr_equal(&forward_config.guest.addr, &guest->addr));
+    g_assert_cmpuint(f->n_moved, ==, 1);
+    network_forwards_follow(network, net_guest_port(guest));
+    g_assert_cmpuint(f->n_moved, ==, 1); /* it is where it was */
 
     fd = service_connect(&forward_config.host);
     guest->sport = 80;

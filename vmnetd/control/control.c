@@ -21,6 +21,7 @@
 #include "control/client.h"
 #include "control/event.h"
 #include "control/export-path.h"
+#include "control/forward-event.h"
 #include "control/forward.h"
 #include "control/netdev.h"
 #include "control/network-commands.h"
@@ -145,6 +146,8 @@ Control *control_new(Loop *loop, const ControlConfig *config, GError **error)
     control->forwards = g_ptr_array_new_with_free_func(forward_free);
     control->held = g_ptr_array_new_with_free_func(held_network_free);
     control->idle = loop_timer_new(loop, on_idle, control);
+    control->late_events = loop_timer_new(loop, forward_event_tell_moved,
+                                          control);
     control->record = record_new(control);
     control->self = client_new(control, -1, getpid(), geteuid(), NULL);
     control->networks = make_register(control);
@@ -189,6 +192,7 @@ void control_free(Control *control)
     record_free(control->record);
     server_free(control->server);
     loop_timer_free(control->idle);
+    loop_timer_free(control->late_events);
     g_ptr_array_unref(control->clients);
     g_ptr_array_unref(control->netdevs);
     g_ptr_array_unref(control->forwards);

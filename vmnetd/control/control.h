@@ -68,6 +68,7 @@ struct Control {
     GPtrArray *held;        /* of ControlNetwork; owned */
     struct Record *record;
     LoopTimer *idle;
+    LoopTimer *late_events; /* see forward_event_moved() */
     bool restoring;         /* netdevs are being made from the record */
     bool ended;             /* the main loop is to end */
 

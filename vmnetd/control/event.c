@@ -6,19 +6,15 @@
 #include "control/event.h"
 
 #include "control/client.h"
+#include "control/forward-event.h"
 #include "control/forward.h"
 #include "control/netdev.h"
 #include "control/query.h"
 
-/*
- * Guests cause these events (a guest that releases and requests in a loop),
- * so they have a rate, as such events have in QEMU: what is over it is
- * counted, not sent.
- */
 #define GUEST_EVENTS_BURST 256
 #define GUEST_EVENTS_PER_S 16
 
-static bool guest_event_allowed(void)
+bool event_guest_allowed(void)
 {
     static int64_t filled_ms;
     static int64_t tokens = GUEST_EVENTS_BURST;
@@ -68,6 +64,7 @@ static void on_started(void *opaque, Network *network)
     event_send(opaque, QAPI_EVENT_NETWORK_STARTED,
                qapi_event_encode_NETWORK_STARTED(
                    info.name, query_mode(info.mode)));
+    forward_event_kept(opaque, network, QAPI_EVENT_FORWARD_ADDED);
 }
 
 static void on_stopped(void *opaque, Network *network)
@@ -78,6 +75,7 @@ static void on_stopped(void *opaque, Network *network)
     network_info(network, &info);
     g_message("network %s stopped", info.name);
     forward_network_gone(control, network);
+    forward_event_kept(control, network, QAPI_EVENT_FORWARD_REMOVED);
     event_send(control, QAPI_EVENT_NETWORK_STOPPED,
                qapi_event_encode_NETWORK_STOPPED(info.name));
     control_touch(control);
@@ -103,7 +101,7 @@ static void on_lease_event(void *opaque, Network *network, const GatewayEvent *e
     Control *control = opaque;
     g_autoptr(LeaseInfo) lease = NULL;
 
-    if (!guest_event_allowed()) {
+    if (!event_guest_allowed()) {
         return;
     }
     if (event->type == GATEWAY_LEASE_CONFLICT) {
@@ -142,7 +140,7 @@ static void on_mac_conflict(void *opaque, Network *network, const MacAddr *mac,
     char text[MAC_STRLEN];
     NetworkInfo info;
 
-    if (!guest_event_allowed()) {
+    if (!event_guest_allowed()) {
         return;
     }
     network_info(network, &info);
@@ -161,6 +159,7 @@ const NetworkOps event_network_ops = {
     .started = on_started,
     .stopped = on_stopped,
     .lease_event = on_lease_event,
+    .forward_moved = forward_event_moved,
     .route_overlap = on_route_overlap,
     .mac_conflict = on_mac_conflict,
 };

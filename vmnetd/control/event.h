@@ -12,6 +12,14 @@
 /** event_send: @data (transfer full, nullable): what qapi_event_encode_X gives. */
 void event_send(Control *control, QapiEvent event, JsonValue *data);
 
+/**
+ * event_guest_allowed: Guests cause some events (a guest that releases and
+ * requests in a loop), so they have a rate, as such events have in QEMU.
+ *
+ * Returns: whether one more may be sent now.
+ */
+bool event_guest_allowed(void);
+
 /** What the networks report, turned into events; opaque is the Control. */
 extern const NetworkOps event_network_ops;
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "control/client.h"
+#include "control/forward-event.h"
 #include "control/netdev.h"
 #include "control/record.h"
 #include "qapi/qapi-commands.h"
@@ -253,13 +254,15 @@ static bool remove_kept(Control *control, const ForwardKey *key)
     unsigned i, j;
 
     for (i = 0; i < networks->len; i++) {
-        g_autoptr(GPtrArray) kept = network_forwards(
-            g_ptr_array_index(networks, i));
+        Network *network = g_ptr_array_index(networks, i);
+        g_autoptr(GPtrArray) kept = network_forwards(network);
 
         for (j = 0; j < kept->len; j++) {
             NetworkForward *forward = g_ptr_array_index(kept, j);
 
             if (is_named(forward, key)) {
+                forward_event_kept_one(control, network, forward,
+                                       QAPI_EVENT_FORWARD_REMOVED);
                 network_forward_free(forward);
                 return true;
             }

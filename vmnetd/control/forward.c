@@ -9,8 +9,8 @@
  */
 #include "control/forward.h"
 
-
 #include "control/client.h"
+#include "control/forward-event.h"
 #include "control/netdev.h"
 #include "control/record.h"
 #include "qapi/qapi-visit.h"
@@ -77,6 +77,7 @@ void forward_free(void *opaque)
     if (!forward) {
         return;
     }
+    forward_event_removed(forward);
     network_forward_free(forward->forward);
     g_free(forward);
 }
@@ -163,6 +164,7 @@ ForwardInfo *forward_keep(ControlForward *forward, Client *client)
     Control *control = client->control;
     ForwardInfo *info = forward_describe(forward);
 
+    forward_event_added(forward, NULL);
     if (forward->lifetime == FORWARD_LIFETIME_PERSISTENT) {
         g_free(forward); /* the network's from now on */
         return info;

@@ -16,6 +16,8 @@
  * @owner: lifetime "client": whose; else NULL
  * @netdev: whose lease it follows, or NULL
  * @of_options: the netdev's hostfwd made it, by @rule
+ * @told: clients know of it
+ * @moved: they do not know its guest's address yet
  */
 struct ControlForward {
     Control *control;
@@ -25,6 +27,7 @@ struct ControlForward {
     Client *owner;
     ControlNetdev *netdev;
     bool of_options;
+    bool told, moved;
     HostfwdRule rule;
 };
 

@@ -20,6 +20,7 @@
 
 #include "control/client.h"
 #include "control/export.h"
+#include "control/forward-event.h"
 #include "control/forward.h"
 #include "control/hostfwd.h"
 #include "control/netdev-config.h"
@@ -334,6 +335,7 @@ ControlNetdev *netdev_new(Client *client, const Netdev *options, GError **error)
         return NULL;
     }
     g_ptr_array_add(control->netdevs, netdev);
+    g_ptr_array_foreach(netdev->forwards, forward_event_added, NULL);
     if (netdev->lifetime == NETDEV_LIFETIME_EXPORT) {
         loop_timer_arm(netdev->grace, loop_now_ms() + GRACE_FIRST_MS);
     }

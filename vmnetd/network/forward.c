@@ -134,13 +134,18 @@ static void forward_free(NetworkForward *forward)
     g_free(forward);
 }
 
+/* No address is one, too. */
+static bool is_same_address(const IpAddr *a, const IpAddr *b)
+{
+    return a->family == b->family &&
+           (a->family == AF_UNSPEC || ip_addr_equal(a, b));
+}
+
 static bool is_same(const NetworkForwardConfig *a,
                     const NetworkForwardConfig *b)
 {
     return a->proto == b->proto && a->host.port == b->host.port &&
-           a->host.addr.family == b->host.addr.family &&
-           (a->host.addr.family == AF_UNSPEC ||
-            ip_addr_equal(&a->host.addr, &b->host.addr));
+           is_same_address(&a->host.addr, &b->host.addr);
 }
 
 static void forget(NetworkForward *forward)
@@ -210,6 +215,7 @@ void network_forwards_stop(Network *network)
 
 void network_forwards_follow(Network *network, uint32_t port)
 {
+    NetworkRegister *reg = network->reg;
     unsigned i;
 
     for (i = 0; i < network->forwards->len; i++) {
@@ -223,7 +229,11 @@ void network_forwards_follow(Network *network, uint32_t port)
         if (network_lease_by_port(network, port, &lease)) {
             addr = lease.addr;
         }
+        if (is_same_address(&addr, &forward->config.guest.addr)) {
+            continue;
+        }
         forward->config.guest.addr = addr;
         uplink_forward_set_guest(forward->uplink, &addr);
+        reg->ops.forward_moved(reg->opaque, network, forward);
     }
 }

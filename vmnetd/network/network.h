@@ -87,6 +87,9 @@ typedef struct NetworkOps {
     void (*stopped)(void *opaque, Network *network);
     void (*lease_event)(void *opaque, Network *network,
                         const GatewayEvent *event);
+    /* @forward's guest has another address, or none any more. */
+    void (*forward_moved)(void *opaque, Network *network,
+                          const NetworkForward *forward);
     /* The host now routes part of @network's subnet elsewhere. */
     void (*route_overlap)(void *opaque, Network *network,
                           const IpPrefix *route, const char *ifname);
