@@ -3,7 +3,8 @@
  * change it
  *
  * Nothing is asked while a command waits, but by those that change something:
- * answers and events fill in VmnetKnown, and query-vmnet copies it.
+ * answers and events fill in VmnetKnown, and query-vmnet copies it.  Forwards
+ * are asked for once: events tell each change from then on, whoever made it.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -140,6 +141,36 @@ static void forwards_answered(VmnetClient *client, const char *result,
     netdev->known.forwards = forwards;
 }
 
+static bool is_same_listener(const ForwardInfo *a, const ForwardInfo *b)
+{
+    return a->protocol == b->protocol && a->host_port == b->host_port
+           && !g_strcmp0(a->host_address, b->host_address);
+}
+
+/* @forward, which is consumed, takes the place of what listened there. */
+static void update_forwards(VmnetNetdev *netdev, ForwardInfo *forward,
+                            bool added)
+{
+    ForwardInfoList **link = &netdev->known.forwards;
+
+    while (*link) {
+        ForwardInfoList *item = *link;
+
+        if (is_same_listener(item->value, forward)) {
+            *link = item->next;
+            item->next = NULL;
+            qapi_free_ForwardInfoList(item);
+        } else {
+            link = &item->next;
+        }
+    }
+    if (added) {
+        QAPI_LIST_APPEND(link, forward);
+    } else {
+        qapi_free_ForwardInfo(forward);
+    }
+}
+
 static void learn(VmnetNetdev *netdev, const QDict *dict)
 {
     VmnetKnown *known = &netdev->known;
@@ -203,30 +234,62 @@ void vmnet_known_clear(VmnetNetdev *netdev)
     *known = (VmnetKnown){ 0 };
 }
 
-void vmnet_known_event(VmnetNetdev *netdev, const char *name, const char *data)
+static void lease_event(VmnetNetdev *netdev, QDict *dict, bool added)
 {
-    bool added = !strcmp(name, "LEASE_ADDED");
-    QObject *object;
-    QDict *dict;
+    g_autoptr(LeaseInfo) lease = NULL;
 
-    if ((!added && strcmp(name, "LEASE_REMOVED")) || !netdev->nc) {
+    if (!is_of(netdev, dict)) {
         return;
     }
-    object = qobject_from_json(data, NULL);
-    dict = qobject_to(QDict, object);
-    if (dict && is_of(netdev, dict)) {
-        g_autoptr(LeaseInfo) lease = read_lease(netdev, dict);
-
-        if (lease && added) {
-            qapi_event_send_vmnet_lease_added(lease);
-        } else if (lease) {
-            qapi_event_send_vmnet_lease_removed(lease);
-        }
-        vmnet_core_query(netdev->core, "query-leases", NULL, leases_answered);
-        vmnet_core_query(netdev->core, "query-forwards", NULL,
-                         forwards_answered);
+    lease = read_lease(netdev, dict);
+    if (lease && added) {
+        qapi_event_send_vmnet_lease_added(lease);
+    } else if (lease) {
+        qapi_event_send_vmnet_lease_removed(lease);
     }
-    qobject_unref(object);
+    vmnet_core_query(netdev->core, "query-leases", NULL, leases_answered);
+}
+
+static void forward_event(VmnetNetdev *netdev, QDict *dict, bool added)
+{
+    ForwardInfo *forward = NULL;
+
+    if (!g_strcmp0(qdict_get_try_str(dict, "network"),
+                   netdev->known.network)) {
+        forward = read_forward(netdev, dict, NULL);
+    }
+    if (forward) {
+        update_forwards(netdev, forward, added);
+    }
+}
+
+static const struct {
+    const char *name;
+    void (*take)(VmnetNetdev *netdev, QDict *dict, bool added);
+    bool added;
+} known_events[] = {
+    { "LEASE_ADDED", lease_event, true },
+    { "LEASE_REMOVED", lease_event, false },
+    { "FORWARD_ADDED", forward_event, true },
+    { "FORWARD_REMOVED", forward_event, false },
+};
+
+void vmnet_known_event(VmnetNetdev *netdev, const char *name, const char *data)
+{
+    QObject *object;
+    QDict *dict;
+    size_t i;
+
+    for (i = 0; i < ARRAY_SIZE(known_events); i++) {
+        if (!strcmp(name, known_events[i].name) && netdev->nc) {
+            object = qobject_from_json(data, NULL);
+            dict = qobject_to(QDict, object);
+            if (dict) {
+                known_events[i].take(netdev, dict, known_events[i].added);
+            }
+            qobject_unref(object);
+        }
+    }
 }
 
 static VmnetState state_of(const VmnetNetdev *netdev)
@@ -347,7 +410,6 @@ ForwardInfo *qmp_vmnet_forward_add(ForwardOptions *arg, Error **errp)
         error_setg(errp, "vmnetd has answered with something else");
     }
     qobject_unref(object);
-    vmnet_core_query(netdev->core, "query-forwards", NULL, forwards_answered);
     return forward;
 }
 
@@ -366,5 +428,4 @@ void qmp_vmnet_forward_remove(ForwardListener *arg, Error **errp)
     visit_complete(v, &object);
     visit_free(v);
     g_free(command(netdev, "forward-remove", qobject_to(QDict, object), errp));
-    vmnet_core_query(netdev->core, "query-forwards", NULL, forwards_answered);
 }
