@@ -74,16 +74,13 @@ static JsonValue *parse_request(const char *line, GError **error)
 static bool execute_one(Ctl *ctl, const char *command, const char *arguments,
                         GError **error)
 {
-    g_autoptr(JsonValue) result = NULL;
-    JsonValue *args = NULL;
+    g_autofree char *text = vmnet_client_command(ctl->client, command,
+                                                 arguments,
+                                                 VMNET_COMMAND_TIMEOUT_MS,
+                                                 error);
+    g_autoptr(JsonValue) result = text ? json_parse(text, strlen(text), error)
+                                       : NULL;
 
-    if (arguments) {
-        args = json_parse(arguments, strlen(arguments), error);
-        if (!args) {
-            return false;
-        }
-    }
-    result = vmnet_client_execute(ctl->client, command, args, error);
     if (!result) {
         return false;
     }
