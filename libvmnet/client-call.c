@@ -15,7 +15,7 @@
 /**
  * ClientCall: at most one of @func, @text_func and @undo is set.
  * @deadline_us: G_MAXINT64: none
- * @undo: a netdev to be removed if the command succeeds
+ * @undo, @what: how to take back what the command makes, should it succeed
  * @owned: freed if @func is not called
  */
 typedef struct ClientCall {
@@ -24,13 +24,14 @@ typedef struct ClientCall {
     ClientAnswer func;
     VmnetCommandFunc text_func;
     gpointer user_data;
-    char *undo;
+    ClientUndo *undo;
+    char *what;
     gpointer owned;
 } ClientCall;
 
 static void call_free(ClientCall *call)
 {
-    g_free(call->undo);
+    g_free(call->what);
     g_free(call->owned);
     g_free(call);
 }
@@ -46,7 +47,7 @@ static void call_end(VmnetClient *client, ClientCall *call,
 
         call->text_func(client, text, error, call->user_data);
     } else if (call->undo && result) {
-        client_netdev_del(client, call->undo);
+        call->undo(client, result, call->what);
     }
     call_free(call);
 }
@@ -100,20 +101,21 @@ int64_t client_call(VmnetClient *client, const char *command, JsonValue *args,
     return call ? call->id : 0;
 }
 
-bool client_call_owned(VmnetClient *client, const char *command,
-                       JsonValue *args, int64_t deadline_us, ClientAnswer func,
-                       gpointer user_data, GError **error)
+int64_t client_call_owned(VmnetClient *client, const char *command,
+                          JsonValue *args, int64_t deadline_us,
+                          ClientAnswer func, gpointer user_data,
+                          GError **error)
 {
     ClientCall *call = call_begin(client, command, args, -1, deadline_us,
                                   error);
 
     if (!call) {
         g_free(user_data);
-        return false;
+        return 0;
     }
     call->func = func;
     call->user_data = call->owned = user_data;
-    return true;
+    return call->id;
 }
 
 void client_netdev_del(VmnetClient *client, const char *netdev)
@@ -154,7 +156,8 @@ static ClientCall *find_call(VmnetClient *client, int64_t id)
 }
 
 /* A call whose time was up is no longer in the list: it comes back. */
-void client_call_undo(VmnetClient *client, int64_t number, const char *netdev)
+void client_call_undo(VmnetClient *client, int64_t number, ClientUndo *undo,
+                      const char *what)
 {
     ClientCall *call = find_call(client, number);
 
@@ -168,8 +171,9 @@ void client_call_undo(VmnetClient *client, int64_t number, const char *netdev)
     }
     call->func = NULL;
     call->deadline_us = G_MAXINT64;
-    g_free(call->undo);
-    call->undo = g_strdup(netdev);
+    call->undo = undo;
+    g_free(call->what);
+    call->what = g_strdup(what);
 }
 
 /* SETUP_INCOMPLETE is what we say where no answer came. */

@@ -117,14 +117,19 @@ int64_t client_call(VmnetClient *client, const char *command, JsonValue *args,
                     gpointer user_data, GError **error);
 /** client_call_owned: the same; @user_data (transfer full) is freed by g_free()
  * if @func is not called. */
-bool client_call_owned(VmnetClient *client, const char *command,
-                       JsonValue *args, int64_t deadline_us, ClientAnswer func,
-                       gpointer user_data, GError **error);
+int64_t client_call_owned(VmnetClient *client, const char *command,
+                          JsonValue *args, int64_t deadline_us,
+                          ClientAnswer func, gpointer user_data,
+                          GError **error);
+/** ClientUndo: take back what a command has made that returned @result. */
+typedef void ClientUndo(VmnetClient *client, const JsonValue *result,
+                        const char *what);
 /**
- * client_call_undo: nobody waits any more for the netdev_add that had @number
- * when it was begun; should it succeed yet, the netdev is removed.
+ * client_call_undo: nobody waits any more for the command that had @number
+ * when it was begun; should it succeed yet, @undo is called with @what.
  */
-void client_call_undo(VmnetClient *client, int64_t number, const char *netdev);
+void client_call_undo(VmnetClient *client, int64_t number, ClientUndo *undo,
+                      const char *what);
 /** client_netdev_del: remove a netdev, whose answer nobody waits for. */
 void client_netdev_del(VmnetClient *client, const char *netdev);
 /** client_call_forget: @func of calls with @user_data is not called. */

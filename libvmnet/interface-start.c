@@ -48,10 +48,17 @@ static void call_back(VmnetInterface *interface, const GError *error)
     }
 }
 
+static void undo_netdev_add(VmnetClient *client, const JsonValue *result,
+                            const char *id)
+{
+    client_netdev_del(client, id);
+}
+
 static void take_back(VmnetInterface *interface)
 {
     if (interface->call) {
-        client_call_undo(interface->client, interface->call, interface->id);
+        client_call_undo(interface->client, interface->call, undo_netdev_add,
+                         interface->id);
     } else if (interface->is_made) {
         client_netdev_del(interface->client, interface->id);
     }

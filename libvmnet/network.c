@@ -179,9 +179,17 @@ static VmnetNetwork *network_of(VmnetClient *client, const JsonValue *details,
 /* Making */
 
 typedef struct Creation {
+    int64_t call;
     VmnetNetworkFunc func;
     gpointer user_data;
 } Creation;
+
+/* One that comes too late is not held by somebody who does not know it. */
+static void undo_network_add(VmnetClient *client, const JsonValue *result,
+                             const char *unused)
+{
+    vmnet_network_unref(network_of(client, result, NULL));
+}
 
 static void on_created(VmnetClient *client, const JsonValue *result,
                        const GError *error, gpointer user_data)
@@ -190,6 +198,9 @@ static void on_created(VmnetClient *client, const JsonValue *result,
     g_autoptr(GError) err = NULL;
     VmnetNetwork *network = result ? network_of(client, result, &err) : NULL;
 
+    if (g_error_matches(error, VMNET_ERROR, VMNET_SETUP_INCOMPLETE)) {
+        client_call_undo(client, creation->call, undo_network_add, NULL);
+    }
     creation->func(network, error ?: err, creation->user_data);
 }
 
@@ -198,14 +209,16 @@ static gboolean create(VmnetClient *client, JsonValue *args, int timeout_ms,
                        GError **error)
 {
     Creation *creation = g_new(Creation, 1);
+    int64_t call;
 
-    *creation = (Creation){ func, user_data };
-    if (!client_call_owned(client, "network-add", args,
-                           deadline_in_ms(timeout_ms), on_created, creation,
-                           error)) {
-        return false;
+    *creation = (Creation){ .func = func, .user_data = user_data };
+    call = client_call_owned(client, "network-add", args,
+                             deadline_in_ms(timeout_ms), on_created, creation,
+                             error);
+    if (call) {
+        creation->call = call;
     }
-    return true;
+    return call != 0;
 }
 
 gboolean vmnet_network_create_async(VmnetClient *client,
@@ -228,13 +241,38 @@ gboolean vmnet_network_acquire_async(VmnetClient *client, const char *name,
     return create(client, args, timeout_ms, func, user_data, error);
 }
 
+typedef struct Made {
+    bool done;
+    VmnetNetwork *network;
+    GError *error;
+} Made;
+
+static void on_made(VmnetNetwork *network, const GError *error, gpointer opaque)
+{
+    Made *made = opaque;
+
+    made->done = true;
+    made->network = network;
+    made->error = error ? g_error_copy(error) : NULL;
+}
+
 static VmnetNetwork *create_and_wait(VmnetClient *client, JsonValue *args,
                                      int timeout_ms, GError **error)
 {
-    g_autoptr(JsonValue) details = client_execute(client, "network-add", args,
-                                                  timeout_ms, error);
+    Made made = { 0 };
 
-    return details ? network_of(client, details, error) : NULL;
+    if (!create(client, args, timeout_ms, on_made, &made, error)) {
+        return NULL;
+    }
+    if (!client_wait(client, &made.done)) {
+        g_set_error_literal(error, VMNET_ERROR, VMNET_SETUP_INCOMPLETE,
+                            "network-add: the connection was closed");
+        return NULL;
+    }
+    if (made.error) {
+        g_propagate_error(error, made.error);
+    }
+    return made.network;
 }
 
 VmnetNetwork *vmnet_network_create(VmnetClient *client,
