@@ -445,6 +445,28 @@ static void test_clock_set_wrong_loses_no_lease(void)
     }
 }
 
+/* Whatever year the file's clock had: nothing lasts longer than a lease. */
+static void test_times_in_the_future_end(void)
+{
+    static const char text[] =
+        "vmnet-leases 1\n"
+        "lease 192.168.107.2 52:54:00:66:66:66 bound 4102444800 - -\n"
+        "lease 192.168.107.3 00:00:00:00:00:00 declined 1099511627776 - -\n"
+        "end 2\n";
+    g_autoptr(Harness) h = harness_new_small();
+    Dhcp4Message reply;
+
+    g_assert_true(gateway_load(h->gw, text, strlen(text), NULL));
+    g_assert_cmpint(state_of(h, NET(2)), ==, LEASE_BOUND);
+    g_assert_cmpint(state_of(h, NET(3)), ==, LEASE_DECLINED);
+    g_assert_false(harness_dhcp(h, (HarnessDhcp) { .guest = 1,
+                                .type = DHCP4_DISCOVER }, &reply));
+    harness_run(h, 3601 * 1000);
+    g_assert_cmpint(state_of(h, NET(2)), ==, LEASE_EXPIRED);
+    g_assert_cmphex(harness_lease(h, (HarnessDhcp) { .guest = 1 }), ==,
+                    NET(3));
+}
+
 static void test_leases_of_another_subnet_are_passed_over(void)
 {
     GatewayConfig config = harness_config();
@@ -536,6 +558,7 @@ int main(int argc, char **argv)
     T(leases_survive_save_and_load);
     T(lease_that_was_loaded_is_found_on_its_port);
     T(clock_set_wrong_loses_no_lease);
+    T(times_in_the_future_end);
     T(leases_of_another_subnet_are_passed_over);
     T(damaged_file_is_refused_naming_the_line);
 #undef T
