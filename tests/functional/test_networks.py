@@ -8,6 +8,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import os
 import signal
 import socket
+import subprocess
 import time
 
 import pytest
@@ -63,6 +64,19 @@ def test_one_added_to_stay_stays(daemon, client):
     assert names(client) == ['lab']
     client.call('network-del', name='lab')
     wait_until(lambda: not names(client))
+
+
+def test_the_daemon_stays_with_it(idle_daemon):
+    """Nobody is there but a network that was added to stay."""
+    idle_daemon.start('--idle-timeout', '1')
+    with idle_daemon.qmp() as client:
+        client.call('network-add', name='lab', mode='host')
+    with pytest.raises(subprocess.TimeoutExpired):
+        idle_daemon.daemon.wait(1.5)
+    with idle_daemon.qmp() as client:
+        assert names(client) == ['lab']
+        client.call('network-del', name='lab')
+    assert idle_daemon.daemon.wait(10) == 0
 
 
 def test_one_of_a_client_goes_with_it(daemon, client):
