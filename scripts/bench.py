@@ -13,8 +13,8 @@ import os
 import subprocess
 import sys
 
-from benchlib import (daemon, guests, latency, namespaces, plot, real,
-                      vhost)
+from benchlib import (daemon, guests, inprocess, latency, namespaces, plot,
+                      real, vhost)
 from benchlib.core import TOP, Bench
 
 from lib import services
@@ -33,6 +33,7 @@ CASES = {
     'netns': namespaces.case_netns,
     'connect': namespaces.case_connect,
     'real': real.case_real,
+    'inprocess': inprocess.case_inprocess,
     'latency': latency.case_latency,
 }
 

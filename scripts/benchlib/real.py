@@ -46,7 +46,7 @@ def passt(bench):
         '-netdev', 'vhost-user,id=net0,chardev=c0'] + NO_VECTORS)
 
 
-def tap(bench, port):
+def tap(bench, port, qemu=QEMU):
     """In a namespace, with a server there."""
     space = Namespace(empty(bench), '10.7.0.1')
     said = space.run('sh', '-c', TAP)
@@ -54,19 +54,13 @@ def tap(bench, port):
         raise ValueError(said)
     inside = ['nsenter', '--net=/proc/%d/ns/net' % space.pid]
     bench.start(inside + ['iperf3', '-s', '-p', str(port)])
-    return bench.guest('tap', inside + [QEMU], [
+    return bench.guest('tap', inside + [qemu], [
         '-netdev', 'tap,id=net0,ifname=tap0,script=no,downscript=no,'
         'vnet_hdr=on'] + NIC)
 
 
-def boot(bench, port):
-    """Everyone with an address: {name: (guest, its host)}."""
-    guests = {'vmnet': vmnet(bench),
-              'user': bench.guest('user', [QEMU],
-                                  ['-netdev', 'user,id=net0'] + NIC),
-              'passt': passt(bench)}
-    if os.geteuid() == 0:
-        guests['tap'] = tap(bench, port)
+def find_hosts(bench, guests):
+    """Give everyone an address: {name: (guest, its host)}."""
     hosts = {}
     for name, guest in guests.items():
         if name == 'tap':
@@ -77,6 +71,17 @@ def boot(bench, port):
         else:
             hosts[name] = (guest, own_host(bench, lease(guest, name)))
     return hosts
+
+
+def boot(bench, port):
+    """Everyone: {name: (guest, its host)}."""
+    guests = {'vmnet': vmnet(bench),
+              'user': bench.guest('user', [QEMU],
+                                  ['-netdev', 'user,id=net0'] + NIC),
+              'passt': passt(bench)}
+    if os.geteuid() == 0:
+        guests['tap'] = tap(bench, port)
+    return find_hosts(bench, guests)
 
 
 def case_real(bench):
