@@ -288,6 +288,8 @@ static int open_signals(sigset_t *ret_before)
     sigset_t set;
     size_t i;
 
+    /* Whoever started us may ignore it: then nobody would be told of the end. */
+    signal(SIGCHLD, SIG_DFL);
     sigemptyset(&set);
     sigaddset(&set, SIGCHLD);
     for (i = 0; i < G_N_ELEMENTS(forwarded); i++) {

@@ -314,6 +314,15 @@ def test_engine_dies_and_all_is_there_again(daemon):
     assert daemon.daemon.poll() is None
 
 
+def test_engine_is_started_again_where_nobody_waits_for_children(vmnetd,
+                                                                 idle_daemon):
+    """Whoever ignores SIGCHLD leaves that to what it starts."""
+    idle_daemon.start(prefix=['env', '--ignore-signal=CHLD'])
+    engine = info(idle_daemon)['pid']
+    os.kill(engine, signal.SIGKILL)
+    assert info(idle_daemon)['pid'] != engine
+
+
 def test_both_die_and_the_next_daemon_makes_it_again(daemon):
     path, before = recorded(daemon)
     pids = daemon.pids()

@@ -84,6 +84,14 @@ def test_exit_status(daemon):
     assert netdevs(daemon) == []
 
 
+def test_exit_status_where_the_caller_ignores_it(daemon):
+    """Then there is neither a signal nor a status, if nobody sees to it."""
+    done = subprocess.run(
+        ['env', '--ignore-signal=CHLD', RUN, '-q', '--netns', 'sh', '-c', 'exit 7'],
+        env=daemon.env, check=False, timeout=20)
+    assert done.returncode == 7
+
+
 def test_what_is_inside(daemon):
     """A lease, names, root that is none outside; outside nothing changed."""
     with open('/etc/resolv.conf', 'rb') as file:
