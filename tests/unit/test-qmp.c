@@ -390,6 +390,24 @@ static void test_suspends_reading(void)
     peer_close(&peer);
 }
 
+/* What nobody waits for is not done: it could hold everybody else up. */
+static void test_gone(void)
+{
+    const char text[] = "{'execute': 'echo'}{'execute': 'echo'}";
+    Peer peer;
+
+    peer_open(&peer);
+    peer_negotiate(&peer);
+    g_assert_cmpint(send(peer.fd, text, strlen(text), MSG_NOSIGNAL), >, 0);
+    close(peer.fd);
+    peer.fd = -1;
+    while (!peer.closed) {
+        g_main_context_iteration(NULL, TRUE);
+    }
+    g_assert_cmpuint(peer.n_echo, ==, 1);
+    peer_close(&peer);
+}
+
 static void test_too_large(void)
 {
     g_autofree char *text = g_strnfill(64 * 1024, 'x');
@@ -423,6 +441,7 @@ int main(int argc, char **argv)
     g_test_add_func("/qmp/descriptors-are-bounded", test_descriptors);
     g_test_add_func("/qmp/events-are-lost-not-kept", test_events_lost);
     g_test_add_func("/qmp/suspends-reading", test_suspends_reading);
+    g_test_add_func("/qmp/end-of-who-is-gone", test_gone);
     g_test_add_func("/qmp/request-too-large", test_too_large);
     return g_test_run();
 }

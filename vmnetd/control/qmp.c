@@ -17,7 +17,8 @@
  * Output is one queue.  It is bounded by two rules: an event that finds it
  * longer than LIMIT_CLIENT_OUTPUT_BYTES is dropped and counted, and requests
  * are not read while it is longer than half of that.  Hence its length is at
- * most the limit and one reply.
+ * most the limit and one reply.  Once a reply cannot be sent, requests that wait
+ * are forgotten, as they are by QEMU when a client has hung up.
  *
  * Out-of-band execution is not offered: no command here waits for anything.
  *
@@ -75,6 +76,13 @@ static void update_events(QmpSession *session)
     loop_watch_set_events(session->watch, events);
 }
 
+/* Nobody waits for what is still to be done: it is not. */
+static void end_requests(QmpSession *session)
+{
+    session->stopped = true;
+    json_stream_pause(session->stream);
+}
+
 /*
  * Write what the kernel takes.  A socket that fails is shut down, upon which
  * the loop reports EPOLLHUP and the session is closed from there: whoever
@@ -95,6 +103,7 @@ static void output_flush(QmpSession *session)
         if (n < 0) {
             shutdown(session->fd, SHUT_RDWR);
             session->out_sent = session->out->len;
+            end_requests(session);
             break;
         }
         session->out_sent += n;
@@ -343,7 +352,8 @@ static void on_ready(void *opaque, uint32_t events, int64_t now_ms)
 
     if (events & EPOLLOUT) {
         output_flush(session);
-        if (session->paused && output_pending(session) <= OUTPUT_FULL) {
+        if (session->paused && !session->stopped &&
+            output_pending(session) <= OUTPUT_FULL) {
             session->paused = false;
             json_stream_feed(session->stream, "", 0);
         }
