@@ -170,13 +170,15 @@ static bool is_replaced(const Log *log)
             ours.st_dev != there.st_dev);
 }
 
-static bool reopen(Log *log)
+/* What the old file still got before the new one was there is read first. */
+static bool go_on_with_next(const Ctl *ctl, Log *log)
 {
     int fd = open(log->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
     if (fd < 0) {
         return false;
     }
+    read_more(ctl, log);
     close(log->fd);
     log->fd = fd;
     g_string_truncate(log->text, 0);
@@ -204,7 +206,7 @@ static bool follow(const Ctl *ctl, Log *log, GError **error)
     g_string_truncate(log->text, 0);
     do {
         read_more(ctl, log);
-        if (is_replaced(log) && reopen(log)) {
+        if (is_replaced(log) && go_on_with_next(ctl, log)) {
             continue;
         }
         if (poll(fds, G_N_ELEMENTS(fds), -1) > 0 && fds[0].revents) {

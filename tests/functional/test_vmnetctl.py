@@ -5,8 +5,10 @@
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
+import contextlib
 import json
 import os
+import shutil
 import socket
 import subprocess
 import threading
@@ -159,6 +161,44 @@ def test_log_is_followed_into_the_next_file(idle, json_lines):
         with open(path, 'a', encoding='ascii') as text:
             text.write('six\n')
         follower.wait(10)
+
+
+def is_watching(pid):
+    """Has it an inotify watch?"""
+    folder = '/proc/%d/fdinfo' % pid
+    for name in os.listdir(folder):
+        with contextlib.suppress(OSError), \
+                open(os.path.join(folder, name), encoding='ascii') as text:
+            if 'inotify wd:' in text.read():
+                return True
+    return False
+
+
+@pytest.mark.skipif(not shutil.which('strace'), reason='needs strace')
+def test_last_line_before_the_next_file_is_followed(idle):
+    """It comes after the old file has been read, and before the new one is seen."""
+    path = os.path.join(idle.state, 'vmnet', 'vmnetd.log')
+    os.mkdir(os.path.dirname(path), mode=0o700)
+    with open(path, 'w', encoding='ascii') as text:
+        text.write('one\n')
+    with Process(
+            ['strace', '-D', '-o', '/dev/null', '-P', path, '-e', 'trace=%%stat',
+             '-e', 'inject=%%stat:delay_enter=500000',
+             os.path.join(BUILD, 'tools', 'vmnetctl'), 'log', '-f'],
+            env=dict(idle.env, ASAN_OPTIONS='detect_leaks=0'),  # wants ptrace
+            stdout=subprocess.PIPE, text=True) as follower:
+        assert follower.line() == 'one\n'
+        end = time.monotonic() + 10
+        while not is_watching(follower.pid):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        time.sleep(0.2)     # it reads to the end, and then asks for the name
+        with open(path, 'a', encoding='ascii') as text:
+            text.write('two\n')
+        os.rename(path, path + '.1')
+        with open(path, 'w', encoding='ascii') as text:
+            text.write('three\n')
+        assert [follower.line(), follower.line()] == ['two\n', 'three\n']
 
 
 @pytest.mark.parametrize('argv, text', [
