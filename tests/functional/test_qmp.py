@@ -10,6 +10,7 @@ import os
 import socket
 import stat
 import struct
+import subprocess
 import time
 
 import pytest
@@ -467,18 +468,10 @@ def test_another_user_is_refused(daemon):
     for folder in (daemon.runtime, os.path.dirname(daemon.socket)):
         os.chmod(folder, 0o755)
     os.chmod(daemon.socket, 0o666)
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.setuid(65534)
-            with socket.socket(socket.AF_UNIX) as other:
-                other.connect(daemon.socket)
-                os.write(writer, other.recv(4096))
-        finally:
-            os._exit(0)
-    os.close(writer)
-    os.waitpid(child, 0)
-    answer = json.loads(os.read(reader, 4096))
-    os.close(reader)
+    answer = json.loads(subprocess.check_output(
+        ['/usr/bin/python3', '-c', 'import socket, sys\n'
+         's = socket.socket(socket.AF_UNIX)\n'
+         's.connect(sys.argv[1])\n'
+         'print(s.recv(4096).decode())', daemon.socket],
+        user=65534, timeout=20))
     assert answer['error']['desc'] == 'this vmnetd belongs to another user'

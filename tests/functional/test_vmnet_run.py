@@ -12,7 +12,6 @@ import json
 import os
 import re
 import shlex
-import signal
 import socket
 import subprocess
 import sys
@@ -292,13 +291,10 @@ def test_network_option_names_a_network(fake, network, expected):
 def test_daemon_inherits_nothing_from_its_first_client(fake):
     fake.env.update(SECRET='1', LC_ALL='C')
     done = subprocess.run(
-        [fake.tool('vmnet-run'), 'true', *NETDEV], env=fake.env,
-        cwd=fake.folder, check=True, stderr=subprocess.PIPE, timeout=30,
-        preexec_fn=lambda: (signal.signal(signal.SIGTERM, signal.SIG_IGN),
-                            signal.pthread_sigmask(signal.SIG_BLOCK,
-                                                   [signal.SIGUSR1]),
-                            os.umask(0)))
-    assert done.returncode == 0
+        ['env', '--ignore-signal=TERM', '--block-signal=USR1',
+         fake.tool('vmnet-run'), 'true', *NETDEV], env=fake.env,
+        cwd=fake.folder, check=False, stderr=subprocess.PIPE, timeout=30, umask=0)
+    assert done.returncode == 0, done.stderr
     seen = fake.started()[0]
     log = os.path.join(fake.state, 'vmnet', 'vmnetd.log')
     assert seen['fds'] == {'0': '/dev/null', '1': '/dev/null', '2': log,
