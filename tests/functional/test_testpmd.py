@@ -31,7 +31,12 @@ ALL = [pytest.param(*case, marks=() if case in QUICK else pytest.mark.slow)
        for case in itertools.product((0, 1), (0, 1), (1, 2, 4), (False, True))]
 
 
-def wait_for(condition, timeout=10):
+# Each testpmd has a processor's time in full, if it gets it: beside others that
+# do, all takes longer.
+PATIENCE_S = 60
+
+
+def wait_for(condition, timeout=PATIENCE_S):
     """Until @condition() is true; what it last was."""
     end = time.monotonic() + timeout
     while True:
@@ -185,7 +190,8 @@ class Others(threading.Thread):
                 'net-uuid': NETWORK})
             path = client.call('export-add', type='stream', id='e' + ident,
                                netdev=ident, addr={'type': 'unix'})['path']
-            self.guests.append(Vmm(path, '52:54:00:00:02:0%d' % i, timeout=10))
+            self.guests.append(Vmm(path, '52:54:00:00:02:0%d' % i,
+                                   timeout=PATIENCE_S))
         self.is_over = threading.Event()
         self.rounds = 0
         self.problem = None
@@ -213,7 +219,7 @@ class Others(threading.Thread):
     def end(self):
         """Returns: rounds that were complete."""
         self.is_over.set()
-        self.join(30)
+        self.join(2 * PATIENCE_S)
         for guest in self.guests:
             guest.close()
         assert self.problem is None, repr(self.problem)

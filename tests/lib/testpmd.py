@@ -62,7 +62,7 @@ class Testpmd:
         self.is_started = False
         self.order('stop')
         numbers, queue = {}, None
-        while line := self.process.line():
+        while line := self.process.line(timeout=60):
             self._log.write(line)
             match = re.match(r'\s*([RT]X)-packets: (\d+)', line)
             if match:
