@@ -212,14 +212,14 @@ class Quickstart:
         router = self.leases[0]['router']
         if self.broken == 'ping':
             self.guests[0].run('ip route add blackhole %s' % router)
-        result = self.guests[0].run('ping -c 3 -i 0.2 -w 5 %s' % router)
+        result = self.guests[0].run('ping -c 3 -i 0.2 -W 5 %s' % router)
         expect(result.ok, result.text.strip()[-200:])
         return result.text.strip().splitlines()[-1]
 
     def neighbours(self):
         """Ping and TCP between the two guests."""
         other = self.leases[1]['address']
-        result = self.guests[0].run('ping -c 3 -i 0.2 -w 5 %s' % other)
+        result = self.guests[0].run('ping -c 3 -i 0.2 -W 5 %s' % other)
         expect(result.ok, result.text.strip()[-200:])
         self.guests[1].run('mkdir -p /www; hostname > /www/name; '
                            'httpd -p 8080 -h /www')

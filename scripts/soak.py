@@ -253,7 +253,7 @@ class Soak:
     def neighbours(self):
         """The guests reach each other."""
         guest = self.guests['restless']
-        if not guest.run('ping -c 1 -w 5 '
+        if not guest.run('ping -c 1 -W 5 '
                          + self.guests['steady'].lease['address']).ok:
             self.error('restless does not reach steady')
 

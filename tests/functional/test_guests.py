@@ -204,7 +204,7 @@ def test_isolated_guests_reach_the_gateway_only(instance, boot):
         guest.wait_ready()
         leases.append(guest.dhcp())
     assert one.run('ping -c 1 -w 3 ' + leases[0]['router']).ok
-    assert not one.run('ping -c 2 -w 3 ' + leases[1]['address']).ok
+    assert not one.run('ping -c 2 -W 3 ' + leases[1]['address']).ok
 
 
 def test_host_mode_has_no_way_out(instance, boot):
@@ -224,7 +224,7 @@ def test_host_mode_has_no_way_out(instance, boot):
         leases[0]['server'], server.port)).text == 'x'
     one.run('ip route add default via ' + leases[0]['server'])
     for target in ['198.51.100.1'] + services.host_addresses()[0]:
-        assert not one.run('ping -c 1 -w 3 ' + target).ok
+        assert not one.run('ping -c 1 -W 3 ' + target).ok
         assert not one.run('timeout 3 wget -q -O - http://%s:%d/x' % (
             target, server.port)).ok
 

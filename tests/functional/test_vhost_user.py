@@ -182,7 +182,7 @@ def test_vmnet_run_shares_memory_and_qemu_comes_back(idle_daemon, kernel):
             assert 'vhost-user; see vmnetctl' in text.read()
         engine = idle_daemon.pids()[0]
         os.kill(engine, signal.SIGKILL)
-        assert guest.run('for i in $(seq 30); do ping -c 1 -w 1 %s && break; '
+        assert guest.run('for i in $(seq 30); do ping -c 1 -W 1 %s && break; '
                          'done' % lease['router'], 60).ok
         assert idle_daemon.pids()[0] != engine
         assert idle_daemon.ctl()['netdevs'][0]['port'] == 'vhost-user'
