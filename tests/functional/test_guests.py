@@ -7,57 +7,34 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import time
 
 import pytest
 
-from lib import image, services
-from lib.guest import Guest
-from lib.instance import BUILD, IMAGE, Instance, is_running
+from lib import services
+from lib.boot import NIC, Boot
+from lib.instance import BUILD, Instance, is_running
 
-QEMU = 'qemu-system-x86_64'
 ASAN = 'asan' in os.path.basename(BUILD)
-NIC = ['-device', 'virtio-net-pci,netdev=net0,romfile=']
 
 pytestmark = pytest.mark.guest
 
 
-def start(instance, kernel, name, netdev, options=None):
-    """A guest under vmnet-run."""
-    return Guest(name, kernel, [instance.tool('vmnet-run'), QEMU],
-                 options or ['-netdev', netdev, *NIC], env=instance.env,
-                 log=os.path.join(instance.folder, name + '.log'))
-
-
 @pytest.fixture(scope='module')
-def kernel():
-    """Kernel and initramfs."""
-    if not shutil.which(QEMU):
-        pytest.skip('needs ' + QEMU)
-    try:
-        return image.ensure(IMAGE)
-    except image.ImageError as error:
-        pytest.skip('needs the guest kernel: %s' % error)
-
-
-@pytest.fixture(scope='module')
-def pair(kernel):
+def pair():
     """Guests alpha and beta of one daemon, for tests that change neither."""
     instance = Instance()
-    guests = []
     try:
-        for name in ('alpha', 'beta'):
-            guests.append(start(instance, kernel, name, 'vmnet-shared,id=net0'
-                                + loopback_option()))
-        for guest in guests:
-            guest.wait_ready()
-        yield instance, *guests
+        with Boot(instance) as boot:
+            guests = [boot.run(name, 'vmnet-shared,id=net0'
+                               + loopback_option())
+                      for name in ('alpha', 'beta')]
+            for guest in guests:
+                guest.wait_ready()
+            yield instance, *guests
     finally:
-        for guest in guests:
-            guest.stop()
         instance.stop()
 
 
@@ -70,17 +47,10 @@ def instance():
 
 
 @pytest.fixture
-def boot(instance, kernel):
+def boot(instance):
     """boot(name, netdev) -> a guest; all are ended after the test."""
-    guests = []
-
-    def boot_one(name, netdev='vmnet-shared,id=net0', options=None):
-        guests.append(start(instance, kernel, name, netdev, options))
-        return guests[-1]
-
-    yield boot_one
-    for guest in guests:
-        guest.stop()
+    with Boot(instance) as guests:
+        yield guests.run
 
 
 def loopback_option():

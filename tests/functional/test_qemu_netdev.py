@@ -15,8 +15,8 @@ import time
 import pytest
 
 from lib import image
-from lib.guest import Guest
-from lib.instance import BUILD, IMAGE
+from lib.boot import Boot
+from lib.instance import BUILD
 from lib.qmp import Qmp
 
 QEMU = os.path.join(BUILD, 'qemu', 'qemu-system-x86_64')
@@ -24,36 +24,22 @@ QEMU = os.path.join(BUILD, 'qemu', 'qemu-system-x86_64')
 pytestmark = pytest.mark.guest
 
 
-def kernel_for(nic):
-    """One that has a driver of @nic."""
-    try:
-        if nic.startswith('virtio'):
-            return image.ensure(IMAGE)
-        return image.ensure(IMAGE + '-full', flavour=image.FULL)
-    except image.ImageError as error:
-        return pytest.skip('needs the guest kernel: %s' % error)
-
-
 @pytest.fixture
 def boot(daemon, tmp_path):
     """Guests with a netdev each; their QEMU finds the test's daemon."""
     if not os.access(QEMU, os.X_OK):
         pytest.skip('needs a QEMU that scripts/build-qemu has built')
-    made = []
 
     def start(name, netdev, number, nic='virtio-net-pci'):
-        guest = Guest(name, kernel_for(nic), [QEMU],
-                      ['-netdev', netdev + ',id=net0', '-device',
-                       nic + ',netdev=net0,romfile=,'
-                       'mac=52:54:00:66:00:%02x' % number,
-                       '-qmp', 'unix:%s,server=on,wait=off' % (tmp_path / name)],
-                      env=daemon.env)
-        made.append(guest)
-        return guest
+        return guests.start(
+            name, ['-netdev', netdev + ',id=net0', '-device',
+                   nic + ',netdev=net0,romfile=,mac=52:54:00:66:00:%02x'
+                   % number,
+                   '-qmp', 'unix:%s,server=on,wait=off' % (tmp_path / name)],
+            flavour=image.CLOUD if nic.startswith('virtio') else image.FULL)
 
-    yield start
-    for guest in made:
-        guest.stop()
+    with Boot(daemon, QEMU) as guests:
+        yield start
 
 
 def test_shared(boot, daemon):

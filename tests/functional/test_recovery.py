@@ -22,9 +22,9 @@ import time
 
 import pytest
 
-from lib import image, services
-from lib.guest import Guest
-from lib.instance import IMAGE, Instance
+from lib import services
+from lib.boot import Boot
+from lib.instance import Instance
 from lib.vmm import ACK, RST, SYN, Vmm
 
 DEATHS = ['engine', 'both']
@@ -456,30 +456,21 @@ def qemu_program():
 def boot():
     """boot(name) -> (instance, guest) with a lease; ended after the test."""
     program = qemu_program()
-    try:
-        kernel = image.ensure(IMAGE)
-    except image.ImageError as error:
-        pytest.skip('needs the guest kernel: %s' % error)
     instance = Instance()
-    guests = []
 
     def start(name):
-        guest = Guest(name, kernel, [instance.tool('vmnet-run'), program],
-                      ['-netdev', 'vmnet-shared,id=net0'
-                       + (',host-loopback=on' if LOOPBACK else ''),
-                       '-device', 'virtio-net-pci,netdev=net0,romfile='],
-                      env=instance.env,
-                      log=os.path.join(instance.folder, name + '.log'))
-        guests.append(guest)
+        guest = guests.run(name, 'vmnet-shared,id=net0'
+                           + (',host-loopback=on' if LOOPBACK else ''))
         guest.wait_ready()
         guest.lease = guest.dhcp()
         assert guest.lease
         return guest
 
-    yield instance, start
-    for guest in guests:
-        guest.stop()
-    instance.stop()
+    try:
+        with Boot(instance, program) as guests:
+            yield instance, start
+    finally:
+        instance.stop()
 
 
 def wait_connected(instance):

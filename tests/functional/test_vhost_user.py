@@ -5,32 +5,19 @@
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
+import functools
 import os
-import shutil
 import signal
 import time
 
 import pytest
 
-from lib import image
-from lib.guest import Guest
-from lib.instance import IMAGE, Qmp
+from lib.boot import Boot
+from lib.instance import Qmp
 
-QEMU = 'qemu-system-x86_64'
 MIB = 192
 
 pytestmark = pytest.mark.guest
-
-
-@pytest.fixture(scope='module')
-def kernel():
-    """Kernel and initramfs."""
-    if not shutil.which(QEMU):
-        pytest.skip('needs ' + QEMU)
-    try:
-        return image.ensure(IMAGE)
-    except image.ImageError as error:
-        pytest.skip('needs the guest kernel: %s' % error)
 
 
 def export(client, ident='n0', **options):
@@ -62,19 +49,10 @@ def wait_for(condition, timeout=20):
 
 
 @pytest.fixture
-def boot(daemon, kernel):
+def boot(daemon):
     """boot(name, options) -> a guest; all are ended after the test."""
-    guests = []
-
-    def start(name, options):
-        guest = Guest(name, kernel, [QEMU], options, memory=MIB,
-                      log=os.path.join(daemon.folder, name + '.log'))
-        guests.append(guest)
-        return guest
-
-    yield start
-    for guest in guests:
-        guest.stop()
+    with Boot(daemon) as guests:
+        yield functools.partial(guests.start, memory=MIB)
 
 
 @pytest.mark.parametrize('nic', ['', ',packed=on', ',mrg_rxbuf=off',
@@ -166,19 +144,17 @@ def test_migration_between_two_stock_qemus(daemon, boot):
         assert client.call('query-netdevs')[1]['rx-frames'] >= 3
 
 
-def test_vmnet_run_shares_memory_and_qemu_comes_back(idle_daemon, kernel):
+def test_vmnet_run_shares_memory_and_qemu_comes_back(idle_daemon):
     """The daemon is killed; QEMU connects again, with all that it shares."""
-    log = os.path.join(idle_daemon.folder, 'run.log')
-    guest = Guest('run', kernel, [idle_daemon.tool('vmnet-run'), '-v', '--port',
-                                  'vhost-user', QEMU],
-                  ['-netdev', 'vmnet-shared,id=net0', '-device',
-                   'virtio-net-pci,netdev=net0,vectors=0,romfile='],
-                  env=idle_daemon.env, memory=MIB, log=log)
-    try:
+    with Boot(idle_daemon) as boot_here:
+        guest = boot_here.run(
+            'run', arguments=['-v', '--port', 'vhost-user'], options=[
+                '-netdev', 'vmnet-shared,id=net0', '-device',
+                'virtio-net-pci,netdev=net0,vectors=0,romfile='])
         guest.wait_ready()
         lease = guest.dhcp()
         assert lease
-        with open(log, encoding='utf-8') as text:
+        with open(boot_here.log('run'), encoding='utf-8') as text:
             assert 'vhost-user; see vmnetctl' in text.read()
         engine = idle_daemon.pids()[0]
         os.kill(engine, signal.SIGKILL)
@@ -186,5 +162,3 @@ def test_vmnet_run_shares_memory_and_qemu_comes_back(idle_daemon, kernel):
                          'done' % lease['router'], 60).ok
         assert idle_daemon.pids()[0] != engine
         assert idle_daemon.ctl()['netdevs'][0]['port'] == 'vhost-user'
-    finally:
-        guest.stop()
