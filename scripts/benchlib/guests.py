@@ -34,9 +34,29 @@ def take_turns(bench, case, guests, port, seconds):
     return results
 
 
+def uptime(guest):
+    """Seconds by the guest's clock."""
+    return float(guest.run('cat /proc/uptime').text.split()[0])
+
+
+def ready(guest, name):
+    """Up, and with a clock that is right, or the end of the case.
+
+    A guest counts its own seconds. On a busy machine it may find its TSC many
+    times slower than it is when it boots, and counts too many from then on.
+    """
+    guest.wait_ready(90)
+    begin, before = time.monotonic(), uptime(guest)
+    time.sleep(1)
+    rate = (uptime(guest) - before) / (time.monotonic() - begin)
+    if not 0.9 < rate < 1.1:
+        raise GuestError('%s has a clock that goes %.2f times too fast: is '
+                         'this machine busy?' % (name, rate))
+
+
 def lease(guest, name):
     """DHCP or the end of the case."""
-    guest.wait_ready(90)
+    ready(guest, name)
     found = guest.dhcp()
     if not found:
         raise GuestError('%s got no lease' % name)
@@ -121,7 +141,7 @@ def case_pair(bench):
             if name == 'vmnet':
                 found = lease(guest, name)['address']
             else:
-                guest.wait_ready(90)
+                ready(guest, name)
                 found = '10.9.9.%d' % (number + 1)
                 guest.run('ip addr add %s/24 dev eth0; ip link set eth0 up'
                           % found)

@@ -10,7 +10,7 @@ import json
 import os
 
 from benchlib.core import NIC, QEMU, median, ratio
-from benchlib.guests import lease
+from benchlib.guests import lease, ready
 from benchlib.namespaces import Namespace, empty
 from benchlib.real import vmnet
 
@@ -48,7 +48,7 @@ def start(pairs):
             if name == 'vmnet':
                 address = lease(guest, name)['address']
             else:
-                guest.wait_ready(90)
+                ready(guest, name)
                 address = '10.8.0.%d' % number
                 guest.run('ip addr add %s/24 dev eth0; ip link set eth0 up'
                           % address)

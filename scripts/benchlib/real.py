@@ -11,7 +11,7 @@ import os
 import time
 
 from benchlib.core import NIC, QEMU, median, ratio
-from benchlib.guests import iperf, lease, own_host
+from benchlib.guests import iperf, lease, own_host, ready
 from benchlib.namespaces import Namespace, empty
 
 NO_VECTORS = ['-device', NIC[1] + ',vectors=0']
@@ -64,7 +64,7 @@ def find_hosts(bench, guests):
     hosts = {}
     for name, guest in guests.items():
         if name == 'tap':
-            guest.wait_ready(90)
+            ready(guest, name)
             guest.run('ip addr add 10.7.0.2/24 dev eth0; '
                       'ip link set eth0 up')
             hosts[name] = (guest, '10.7.0.1')

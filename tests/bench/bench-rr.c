@@ -5,7 +5,10 @@
  *   bench-rr request HOST PORT SECONDS   prints JSON: p50 and p99 in us
  *   bench-rr connect HOST PORT SECONDS   prints JSON: connections a second
  *
- * A connection counts when it was made, asked once, answered and closed.
+ * A connection counts when it was made, asked once, answered and closed.  The
+ * server closes it first: whoever does keeps the addresses in TIME_WAIT, and
+ * from the client's side a minute of them would be all ports of a translator,
+ * whose connect() searches ever longer for a free one.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -21,6 +24,8 @@
 #include <unistd.h>
 
 #define MESSAGE_LEN 14
+#define MESSAGE "fourteen bytes"
+#define MESSAGE_LAST "the last of us"    /* the server is to close */
 #define TIMES_MAX (1 << 22)
 
 static void fail(const char *what)
@@ -47,9 +52,10 @@ static void set_nodelay(int fd)
 static void *answer(void *opaque)
 {
     int fd = (intptr_t)opaque;
-    char message[MESSAGE_LEN];
+    char message[MESSAGE_LEN] = "";
 
-    while (recv(fd, message, sizeof(message), MSG_WAITALL) == MESSAGE_LEN &&
+    while (memcmp(message, MESSAGE_LAST, MESSAGE_LEN) != 0 &&
+           recv(fd, message, sizeof(message), MSG_WAITALL) == MESSAGE_LEN &&
            send(fd, message, sizeof(message), MSG_NOSIGNAL) == MESSAGE_LEN) {
     }
     close(fd);
@@ -95,11 +101,11 @@ static int dial(const struct sockaddr_in *addr)
     return fd;
 }
 
-static void ask(int fd)
+static void ask(int fd, const char *text)
 {
-    char message[MESSAGE_LEN] = "fourteen bytes";
+    char message[MESSAGE_LEN];
 
-    if (send(fd, message, sizeof(message), MSG_NOSIGNAL) != MESSAGE_LEN ||
+    if (send(fd, text, MESSAGE_LEN, MSG_NOSIGNAL) != MESSAGE_LEN ||
         recv(fd, message, sizeof(message), MSG_WAITALL) != MESSAGE_LEN) {
         fail("request");
     }
@@ -124,7 +130,7 @@ static void request(const struct sockaddr_in *addr, double seconds)
     while (now < end && n < TIMES_MAX) {
         double begin = now;
 
-        ask(fd);
+        ask(fd, MESSAGE);
         now = now_us();
         times[n++] = now - begin;
     }
@@ -141,8 +147,12 @@ static void count_connections(const struct sockaddr_in *addr, double seconds)
 
     do {
         int fd = dial(addr);
+        char end;
 
-        ask(fd);
+        ask(fd, MESSAGE_LAST);
+        if (recv(fd, &end, 1, 0) != 0) {
+            fail("close");
+        }
         close(fd);
         n++;
         elapsed = now_us() - begin;

@@ -67,8 +67,8 @@ class Guest:
             '-nodefaults', '-no-user-config', '-display', 'none',
             '-no-reboot', '-serial', 'stdio', '-kernel', image[0],
             '-initrd', image[1], '-append',
-            'console=ttyS0 quiet panic=-1 tsc=reliable guest.name=%s %s'
-            % (name, append)] + list(options)
+            'console=ttyS0 quiet panic=-1 tsc=reliable no_timer_check '
+            'guest.name=%s %s' % (name, append)] + list(options)
         self.argv = command
         self._log = open(log or os.devnull, 'ab')
         self.process = Process(
