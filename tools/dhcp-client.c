@@ -37,9 +37,9 @@ static void enter(DhcpClient *client, DhcpClientState state, int64_t now_ms)
 }
 
 void dhcp_client_init(DhcpClient *client, const MacAddr *mac, uint32_t xid,
-                      int64_t now_ms)
+                      const char *name, int64_t now_ms)
 {
-    *client = (DhcpClient) { .mac = *mac, .xid = xid };
+    *client = (DhcpClient) { .mac = *mac, .xid = xid, .name = name };
     enter(client, DHCP_CLIENT_SELECTING, now_ms);
 }
 
@@ -66,6 +66,10 @@ static size_t build_message(const DhcpClient *client, uint8_t *buf, size_t size)
     if (client->state == DHCP_CLIENT_REQUESTING) {
         dhcp4_add_u32(&b, DHCP4_OPTION_REQUESTED_IP, client->lease.address);
         dhcp4_add_u32(&b, DHCP4_OPTION_SERVER_ID, client->lease.server);
+    }
+    if (client->name) {
+        dhcp4_add_bytes(&b, DHCP4_OPTION_HOSTNAME, client->name,
+                        strlen(client->name));
     }
     dhcp4_add_bytes(&b, DHCP4_OPTION_PARAMETER_LIST, wanted, sizeof(wanted));
     return dhcp4_finish(&b);

@@ -48,14 +48,20 @@ typedef struct DhcpClient {
     DhcpClientState state;
     MacAddr mac;
     uint32_t xid;
+    const char *name;
     unsigned n_tries;
     int64_t next_ms, renew_ms, expire_ms;
     DhcpLease lease;
 } DhcpClient;
 
-/** dhcp_client_init: @xid is random. */
+/**
+ * dhcp_client_init:
+ * @xid: random
+ * @name: (nullable): how others are to find this host, a DNS label; outlives
+ *     the client
+ */
 void dhcp_client_init(DhcpClient *client, const MacAddr *mac, uint32_t xid,
-                      int64_t now_ms);
+                      const char *name, int64_t now_ms);
 
 /**
  * dhcp_client_step: do what is due.

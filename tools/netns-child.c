@@ -1,9 +1,9 @@
 /*
  * vmnet-run --netns: inside, up to the execution of COMMAND
  *
- * A user namespace in which we are root, a network namespace and a mount
- * namespace.  Root inside is the user outside, nobody else is mapped.  Where
- * root may not make user namespaces he needs none.
+ * A user namespace in which we are root, a network namespace, a mount namespace,
+ * and one for the name if there is one.  Root inside is the user outside,
+ * nobody else is mapped.  Where root may not make user namespaces he needs none.
  *
  * The new resolv.conf is a file of a tmpfs that nothing else refers to: it is
  * bound over the old one's place, and the tmpfs taken away again.
@@ -86,19 +86,28 @@ static bool map_ids(uid_t uid, gid_t gid)
            write_file("/proc/self/gid_map", gid_map);
 }
 
-static bool enter_namespaces(void)
+static bool enter_namespaces(int wanted)
 {
     uid_t uid = geteuid();
     gid_t gid = getegid();
 
-    if (unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWNS) == 0) {
+    if (unshare(CLONE_NEWUSER | wanted) == 0) {
         return map_ids(uid, gid);
     }
-    if (uid == 0 && unshare(CLONE_NEWNET | CLONE_NEWNS) == 0) {
+    if (uid == 0 && unshare(wanted) == 0) {
         return true;
     }
     complain_forbidden("user namespace", errno);
     return false;
+}
+
+static bool take_name(const char *name)
+{
+    if (name && sethostname(name, strlen(name)) < 0) {
+        run_complain("cannot set the host name: %s", g_strerror(errno));
+        return false;
+    }
+    return true;
 }
 
 static int open_tap(void)
@@ -234,8 +243,10 @@ int netns_child(const Run *run, int channel, const sigset_t *mask)
 {
     char resolv[NETNS_RESOLV_MAX];
     NetnsFds fds = { -1, -1, -1 };
+    int wanted = CLONE_NEWNET | CLONE_NEWNS | (run->name ? CLONE_NEWUTS : 0);
 
-    if (!enter_namespaces() || (fds.tap = open_tap()) < 0 ||
+    if (!enter_namespaces(wanted) || !take_name(run->name) ||
+        (fds.tap = open_tap()) < 0 ||
         (fds.inet = open_socket(AF_INET, SOCK_DGRAM)) < 0 ||
         (fds.packet = open_socket(AF_PACKET, SOCK_RAW)) < 0) {
         return EXIT_OWN_FAILURE;

@@ -153,7 +153,8 @@ static bool join_network(Netns *netns, GError **error)
     if (!netns_link_setup(&netns->fds, &mac, mtu, error)) {
         return false;
     }
-    dhcp_client_init(&netns->dhcp, &mac, g_random_int(), now());
+    dhcp_client_init(&netns->dhcp, &mac, g_random_int(), netns->run->name,
+                     now());
     netns->dhcp_runs = true;
     netns->give_up_ms = now() + LEASE_TIMEOUT_MS;
     return true;
@@ -424,9 +425,12 @@ static JsonValue *netdev_args(const Run *run, GError **error)
     /* It is made again by us, and by nobody else. */
     json_dict_set_string(netdev, "lifetime", "client");
     /* The first that is free of always the same addresses: leases are not used
-     * up by namespaces that come and go. */
+     * up by namespaces that come and go, and a name comes back to its own. */
     if (!json_dict_get(netdev, "mac-seed")) {
-        json_dict_set_string(netdev, "mac-seed", "netns");
+        g_autofree char *seed = g_strconcat("netns", run->name ? "/" : NULL,
+                                            run->name, NULL);
+
+        json_dict_set_string(netdev, "mac-seed", seed);
     }
     return netdev;
 }

@@ -26,6 +26,7 @@ typedef struct Run {
     bool verbose;
     bool dry_run;
     bool netns;             /* --netns */
+    const char *name;       /* --name: NULL: none */
     const char *network;    /* --network: NULL: from the arguments */
     RunPort port;
     int fd;

@@ -80,6 +80,7 @@ enum {
     OPTION_PORT,
     OPTION_DRY_RUN,
     OPTION_NETNS,
+    OPTION_NAME,
 };
 
 static const struct option long_options[] = {
@@ -87,6 +88,7 @@ static const struct option long_options[] = {
     { "fd", required_argument, NULL, OPTION_FD },
     { "port", required_argument, NULL, OPTION_PORT },
     { "netns", no_argument, NULL, OPTION_NETNS },
+    { "name", required_argument, NULL, OPTION_NAME },
     { "dry-run", no_argument, NULL, OPTION_DRY_RUN },
     { "quiet", no_argument, NULL, 'q' },
     { "verbose", no_argument, NULL, 'v' },
@@ -116,6 +118,7 @@ static void print_help(void)
 "                         with --network stream or dgram (default: stream)\n"
 "      --netns            not a VMM: execute COMMAND in a network namespace whose\n"
 "                         eth0 is on NETWORK (default: shared)\n"
+"      --name NAME        its host name, by which others on NETWORK find it\n"
 "  -h, --help             print this\n"
 "      --version          print the version\n"
 "\n"
@@ -142,6 +145,25 @@ static bool parse_port(Run *run, const char *text)
                      text);
         return false;
     }
+    return true;
+}
+
+/* A DNS label (RFC 1123 2.1): what else is sent nobody can ask for. */
+static bool parse_name(Run *run, const char *text)
+{
+    size_t len = strlen(text);
+    bool ok = len > 0 && len < 64 && text[0] != '-' && text[len - 1] != '-';
+    size_t i;
+
+    for (i = 0; i < len; i++) {
+        ok = ok && (g_ascii_isalnum(text[i]) || text[i] == '-');
+    }
+    if (!ok) {
+        run_complain("--name '%s': is not a host name of 1 to 63 letters, digits "
+                     "and hyphens", text);
+        return false;
+    }
+    run->name = text;
     return true;
 }
 
@@ -172,6 +194,11 @@ static bool parse_options(Run *run, int argc, char **argv, int *ret_status)
         case OPTION_NETNS:
             run->netns = true;
             break;
+        case OPTION_NAME:
+            if (!parse_name(run, optarg)) {
+                return false;
+            }
+            break;
         case OPTION_DRY_RUN:
             run->dry_run = true;
             break;
@@ -195,6 +222,10 @@ static bool parse_options(Run *run, int argc, char **argv, int *ret_status)
     }
     if (run->netns && (fd_given || port_given)) {
         run_complain("--fd and --port do not go together with --netns");
+        return false;
+    }
+    if (run->name && !run->netns) {
+        run_complain("--name needs --netns");
         return false;
     }
     if (fd_given && !run->network) {

@@ -34,21 +34,25 @@ def missing():
     return done.stderr.strip() if done.returncode else None
 
 
+# In a user namespace of one's own: that there are no further ones.
+FORBID = 'echo 0 >/proc/sys/user/max_user_namespaces\n'
+FORBIDS = not subprocess.run(['unshare', '-Ur', 'sh', '-ec', FORBID], check=False,
+                             stderr=subprocess.DEVNULL).returncode
 WHY_NOT = missing()
 pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
 
 
-def netns(daemon, *command, network='shared', **options):
+def netns(daemon, *command, network='shared', options=(), **how):
     """Run in a namespace to its end."""
-    return daemon.run('vmnet-run', '-q', '--network', network, '--netns', '--',
-                      *command, **options)
+    return daemon.run('vmnet-run', '-q', '--network', network, '--netns',
+                      *options, '--', *command, **how)
 
 
 @contextlib.contextmanager
-def started(daemon, *command, network='shared'):
+def started(daemon, *command, network='shared', options=()):
     """A namespace whose COMMAND has said 'ready'; killed if it is still there."""
     process = Process(
-        [RUN, '--network', network, '--netns', '--', *command],
+        [RUN, '-q', '--network', network, '--netns', *options, '--', *command],
         env=daemon.env, text=True, stdin=subprocess.PIPE,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
@@ -311,7 +315,50 @@ def test_an_ordinary_user():
     os.rmdir(roots)
 
 
+@pytest.mark.skipif(not FORBIDS, reason='no user namespace in which others can '
+                    'be forbidden')
+def test_root_needs_no_user_namespace(daemon):
+    """Where he may not make one, the others do."""
+    done = subprocess.run(['unshare', '-Ur', 'sh', '-ec', FORBID + '''
+        readlink /proc/self/ns/user /proc/self/ns/net
+        exec "$0" -q --netns --name other sh -ec '
+            readlink /proc/self/ns/user /proc/self/ns/net
+            hostname
+            ping -c 1 -W 5 192.168.107.1 >/dev/null' ''', RUN], env=daemon.env,
+                          text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, check=False, timeout=30)
+    assert done.returncode == 0, done.stderr
+    user, net, user_inside, net_inside, name = done.stdout.split()
+    assert user == user_inside and net != net_inside and name == 'other'
+
+
+def test_one_finds_the_other_by_name(daemon):
+    """The name is the host's own inside, and comes back with its address."""
+    with started(daemon, 'sh', '-c', 'hostname >&2; echo ready; exec sleep 1000',
+                 options=('--name', 'Web')) as web:
+        with daemon.qmp() as client:
+            info, = client.call('query-netdevs')
+        done = netns(daemon, 'sh', '-ec', 'hostname; ping -c 1 -W 5 web',
+                     options=('--name', 'other'))
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith(
+            'other\nPING web.vmnet.internal (%s)' % info['address'])
+        web.kill()
+        assert web.stderr.read() == 'Web\n'
+    wait_until(lambda: netdevs(daemon) == [])
+    done = netns(daemon, 'ip', '-br', 'addr', 'show', 'eth0')
+    assert info['address'] not in done.stdout
+    done = netns(daemon, 'ip', '-br', 'addr', 'show', 'eth0',
+                 options=('--name', 'Web'))
+    assert info['address'] in done.stdout
+
+
 def test_options(daemon):
+    for name in ('', '-a', 'a-', 'a.b', 'a b', 'x' * 64):
+        done = daemon.run('vmnet-run', '--netns', '--name', name, 'true')
+        assert done.returncode == 125 and 'is not a host name' in done.stderr
+    done = daemon.run('vmnet-run', '--name', 'a', 'true')
+    assert done.returncode == 125 and '--name needs --netns' in done.stderr
     for options in (['--fd', '3'], ['--port', 'dgram']):
         done = daemon.run('vmnet-run', '--netns', *options, 'true')
         assert done.returncode == 125

@@ -36,7 +36,7 @@ typedef struct Answer {
 static void set_up(Fixture *f, const void *data)
 {
     f->now_ms = 1000;
-    dhcp_client_init(&f->client, &mac, XID, f->now_ms);
+    dhcp_client_init(&f->client, &mac, XID, data, f->now_ms);
 }
 
 static void tear_down(Fixture *f, const void *data)
@@ -130,6 +130,24 @@ static void test_lease(Fixture *f, const void *data)
     g_assert_cmphex(lease->dns[0], ==, SERVER);
     g_assert_cmpstr(lease->domain, ==, "vmnet.internal");
     expect_silence(f);
+}
+
+/* In what asks for an offer, and in what takes it; else there is none. */
+static void test_name(Fixture *f, const void *data)
+{
+    unsigned i;
+
+    for (i = 0; i < 2; i++) {
+        const Dhcp4Bytes *name = &f->asked.hostname;
+
+        expect_message(f, i ? DHCP4_REQUEST : DHCP4_DISCOVER);
+        if (data) {
+            g_assert_cmpmem(name->data, name->len, data, strlen(data));
+        } else {
+            g_assert_null(name->data);
+        }
+        answer(f, (Answer) { i ? DHCP4_ACK : DHCP4_OFFER });
+    }
 }
 
 static void test_asks_again(Fixture *f, const void *data)
@@ -249,6 +267,8 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     ADD("lease", test_lease);
+    ADD("no-name", test_name);
+    g_test_add("/dhcp-client/name", Fixture, "web", set_up, test_name, tear_down);
     ADD("asks-again", test_asks_again);
     ADD("renewal", test_renewal);
     ADD("lease-runs-out", test_lease_runs_out);
