@@ -122,13 +122,6 @@ typedef struct PortOps {
      */
     void (*expire)(void *opaque);
     unsigned (*n_expired)(void *opaque, const Frame *frames, unsigned n);
-    /*
-     * (optional) Direct receive (data path 3): describe memory for up to @n
-     * frames of @len bytes each in @frames; returns how many. Followed by
-     * commit() in the same dispatch.  NULL: the caller uses its own staging.
-     */
-    unsigned (*reserve)(void *opaque, Frame *frames, unsigned n, size_t len);
-    void (*commit)(void *opaque, const Frame *frames, unsigned n);
 } PortOps;
 
 /** Longest time that a source waits for a full receiver. */
