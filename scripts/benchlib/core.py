@@ -22,6 +22,11 @@ from lib import image                           # noqa: E402
 from lib.guest import Guest                     # noqa: E402
 
 QEMU = 'qemu-system-x86_64'
+# Gbit/s: a peer that is slower does not work here, and is not beaten.
+STALLED = 0.1
+# What a program of another root needs of this system: its devices.
+ENTER = ('mount --rbind /sys "$0/sys" && mount -t proc proc "$0/proc" && '
+         'mount --rbind /dev "$0/dev" && exec chroot "$0" "$@"')
 NIC = ['-device', 'virtio-net-pci,netdev=net0,romfile=']
 
 
@@ -67,6 +72,7 @@ class Bench:
         self.started = []
         self.rows = []
         self.missed = []
+        self.notes = []
 
     def built(self, name):
         """Path of a program of tests/bench, which is built if need be."""
@@ -114,8 +120,8 @@ class Bench:
                           ['-netdev', 'vmnet-shared,id=net0' + netdev] + NIC)
 
     def passt_argv(self):
-        """passt of this system, or that of another release in --passt-root."""
-        root = self.options.passt_root
+        """passt of this system, or that of another release in --peers-root."""
+        root = self.options.peers_root
         if not root:
             return ['passt']
         # pivot_root, since passt makes a user namespace, which a chroot forbids.
@@ -127,18 +133,25 @@ class Bench:
 
     def passt_path(self, path):
         """@path as passt sees it."""
-        if not self.options.passt_root:
+        if not self.options.peers_root:
             return path
         return os.path.join('/mnt', os.path.basename(path))
 
     def passt_version(self):
         """Its package's version: --version of Debian's prints none."""
         argv = ['dpkg-query', '-W', 'passt']
-        if self.options.passt_root:
-            argv = ['chroot', self.options.passt_root] + argv
+        if self.options.peers_root:
+            argv = ['chroot', self.options.peers_root] + argv
         text = subprocess.run(argv, text=True, stdout=subprocess.PIPE,
                               check=False).stdout
         return text.strip().replace('\t', ' ') or 'passt: none'
+
+    def inside(self, *argv):
+        """@argv as a program of --peers-root; None: there is no such root."""
+        root = self.options.peers_root
+        if not root or not os.path.exists(os.path.join(root, argv[0][1:])):
+            return None
+        return ['unshare', '--mount', 'sh', '-c', ENTER, root, *argv]
 
     def passt(self, name, *options):
         """A guest with passt of its own on a stream socket."""
@@ -154,7 +167,7 @@ class Bench:
 
     def pasta_argv(self):
         """pasta likewise, but it sees this system's files and namespaces."""
-        root = self.options.passt_root
+        root = self.options.peers_root
         if not root:
             return ['pasta']
         # It looks for its other build beside the loader: choose it here.
@@ -182,14 +195,42 @@ class Bench:
                 found[name] = 'none'
         return found
 
-    def row(self, case, figure, values, unit, **more):
-        """Keep and print one measurement."""
+    def row(self, case, figure, values, unit, costs=None):
+        """Keep and print one measurement; @costs: CPU ms a Gbit, of each."""
         low, high = (min(values), max(values)) if values else (0, 0)
-        self.rows.append(dict(case=case, figure=figure, unit=unit,
-                              median=median(values), low=low, high=high,
-                              runs=len(values), **more))
-        print('%-26s %-24s %9.3f %-7s (%.3f to %.3f)' % (
-            case, figure, median(values), unit, low, high), flush=True)
+        row = dict(case=case, figure=figure, unit=unit, median=median(values),
+                   low=low, high=high, runs=len(values))
+        text = '%-26s %-24s %9.3f %-7s (%.3f to %.3f)' % (
+            case, figure, median(values), unit, low, high)
+        if costs:
+            row['cpu-ms-per-gbit'] = median(costs)
+            text += '  %.0f ms CPU/Gbit' % median(costs)
+        if unit == 'Gbit/s' and row['median'] < STALLED:
+            row['stalled'] = True
+            text += '  stalled'
+        self.rows.append(row)
+        print(text, flush=True)
+
+    def note(self, text):
+        """What could not be measured or compared, and why."""
+        self.notes.append(text)
+        print('  ' + text, flush=True)
+
+    def compare(self, what, ours, name, theirs, limit, jumbo=0.0):
+        """What we move, of what peer @name moves, in Gbit/s.
+
+        A peer that has stalled is not beaten: what it moves at MTU 65520,
+        @jumbo, is the bar, unless that has stalled too.
+        """
+        if theirs < STALLED:
+            self.note('%s: %s has stalled (%.3f Gbit/s)' % (what, name, theirs))
+            theirs = jumbo
+            what += ' at MTU 65520'
+            if jumbo < STALLED:
+                self.note('%s: there is nothing to compare %s with'
+                          % (what, name))
+                return
+        self.want('%s, of %s' % (what, name), ratio(ours, theirs), limit)
 
     def want(self, name, value, limit, at_least=True):
         """Compare with a figure that the project promises."""

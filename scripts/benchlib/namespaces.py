@@ -12,18 +12,23 @@ import subprocess
 import time
 
 from benchlib.core import median, ratio
+from benchlib.daemon import daemon_processes, ticks
 
 LIMIT_S = 15
-# A peer that is slower does not work here, and is not beaten.
-STALLED_GBPS = 0.1
 
 
 class Namespace:
-    """Of the process that holds it. @host is where the host is from inside."""
+    """Of the process that holds it. @host is where the host is from inside,
+    @carriers the processes that move its packets."""
 
     def __init__(self, pid, host):
         self.pid = pid
         self.host = host
+        self.carriers = []
+
+    def cpu_ms(self):
+        """CPU time that its carriers have used."""
+        return sum(map(ticks, self.carriers)) * 1000 / os.sysconf('SC_CLK_TCK')
 
     def run(self, *argv, timeout=60):
         """Run @argv inside; returns what it prints."""
@@ -79,14 +84,16 @@ def vmnet(bench, mtu):
     space.host = re.search(r'default via (\S+)', wait_for(
         'vmnet', lambda: has_route(space) and space.run('ip', 'route'))
                            ).group(1)
+    space.carriers = daemon_processes(bench)
     return space
 
 
 def slirp4netns(bench, mtu):
     """By slirp4netns, which joins a namespace."""
     space = Namespace(empty(bench), '10.0.2.2')
-    bench.start(['slirp4netns', '--configure', '--mtu=%d' % mtu,
-                 str(space.pid), 'tap0'])
+    space.carriers = [bench.start(
+        ['slirp4netns', '--configure', '--mtu=%d' % mtu, str(space.pid),
+         'tap0']).pid]
     wait_for('slirp4netns', lambda: has_route(space))
     return space
 
@@ -118,10 +125,10 @@ def pasta(bench, mtu):
     space = Namespace(empty(bench), '')
     name = Name(space.pid)
     bench.started.append(name)
-    bench.start([*bench.pasta_argv(), '-f', '-q', '--config-net',
-                 '--runas', '0:0', '--netns-only', '--netns', name.path,
-                 '-t', 'none', '-u', 'none', '-T', 'none', '-U', 'none',
-                 '-m', str(mtu)])
+    space.carriers = [bench.start(
+        [*bench.pasta_argv(), '-f', '-q', '--config-net', '--runas', '0:0',
+         '--netns-only', '--netns', name.path, '-t', 'none', '-u', 'none',
+         '-T', 'none', '-U', 'none', '-m', str(mtu)]).pid]
     space.host = re.search(r'default via (\S+)', wait_for(
         'pasta', lambda: has_route(space) and space.run('ip', 'route'))
                            ).group(1)
@@ -145,46 +152,54 @@ def iperf(space, port, seconds, *options):
         text = space.run('iperf3', '-f', 'm', '-c', space.host, '-p',
                          str(port), '-t', str(seconds), *options,
                          timeout=seconds + 30)
-        # The server may still be at the end of the test before.
-        if 'server is busy' not in text or time.monotonic() > end:
+        # The server may still be starting, or at the end of the test before.
+        if (not re.search('server is busy|Connection refused', text)
+                or time.monotonic() > end):
             break
         time.sleep(0.1)
-    match = re.search(r'([\d.]+) Mbits/sec.*receiver', text)
-    if not match:
+    # Of several streams, the last line is their sum.
+    found = re.findall(r'([\d.]+) Mbits/sec.*receiver', text)
+    if not found:
         print('  iperf3: ' + text.strip().rsplit('\n', 1)[-1])
-    return float(match.group(1)) / 1000 if match else 0.0
+    return float(found[-1]) / 1000 if found else 0.0
 
 
-def throughput(bench, mtu):
+def iperf_cost(space, port, seconds, *options):
+    """The same, and the carriers' CPU time in ms a Gbit."""
+    begin = space.cpu_ms()
+    rate = iperf(space, port, seconds, *options)
+    return rate, ratio(space.cpu_ms() - begin, rate * seconds)
+
+
+def take_turns(bench, case, spaces, port, streams):
     """Both directions, everyone in turns: ({name: Gbit/s}, the same back)."""
-    case = 'namespace, MTU %d' % mtu
-    port = bench.iperf_server()
-    spaces = everyone(bench, mtu)
-    results = {name: ([], []) for name in spaces}
+    rates = {name: ([], []) for name in spaces}
+    costs = {name: ([], []) for name in spaces}
     for _ in range(bench.options.runs):
         for back in (0, 1):
             for name, space in spaces.items():
-                results[name][back].append(
-                    iperf(space, port, bench.options.seconds,
-                          *(['-R'] if back else [])))
-    for name, (out, back) in results.items():
-        bench.row(case, name + ', to host', out, 'Gbit/s')
-        bench.row(case, name + ', back', back, 'Gbit/s')
-    bench.close()
-    return [{name: median(values[back]) for name, values in results.items()}
+                rate, cost = iperf_cost(
+                    space, port, bench.options.seconds, '-P', str(streams),
+                    *(['-R'] if back else []))
+                rates[name][back].append(rate)
+                costs[name][back].append(cost)
+    for name, space in spaces.items():
+        for back, way in enumerate(('to host', 'back')):
+            bench.row(case, '%s, %s' % (name, way), rates[name][back],
+                      'Gbit/s', costs[name][back] if space.carriers else None)
+    return [{name: median(values[back]) for name, values in rates.items()}
             for back in (0, 1)]
 
 
-def compare(bench, what, rates, name, limit, jumbo=None):
-    """What vmnet moves, of what @name moves.
-
-    A peer that has stalled is not beaten: its rate of @jumbo is the bar.
-    """
-    bar = rates[name]
-    if bar < STALLED_GBPS:
-        what += ' (stalled)'
-        bar = jumbo[name] if jumbo else 0
-    bench.want('%s, of %s' % (what, name), ratio(rates['vmnet'], bar), limit)
+def throughput(bench, mtu, streams=1):
+    """To the host and back of everyone."""
+    case = 'namespace, MTU %d' % mtu
+    if streams > 1:
+        case += ', %d streams' % streams
+    port = bench.iperf_server()
+    rates = take_turns(bench, case, everyone(bench, mtu), port, streams)
+    bench.close()
+    return rates
 
 
 def case_netns(bench):
@@ -193,15 +208,24 @@ def case_netns(bench):
     for what, rates, jumbo, limits in zip(
             ('namespace to host', 'host to namespace'), small, large,
             ((0.45, 3, 1.05), (0.5, 2, 1.05))):
-        for name, limit in zip(('loopback', 'slirp4netns', 'pasta'), limits):
-            compare(bench, what, rates, name, limit, jumbo)
+        bench.want(what + ', of loopback',
+                   ratio(rates['vmnet'], rates['loopback']), limits[0])
+        for name, limit in zip(('slirp4netns', 'pasta'), limits[1:]):
+            bench.compare(what, rates['vmnet'], name, rates[name], limit,
+                          jumbo[name])
         for name in ('slirp4netns', 'pasta'):
-            compare(bench, 'MTU 65520, ' + what, jumbo, name, 0.95)
+            bench.compare('MTU 65520, ' + what, jumbo['vmnet'], name,
+                          jumbo[name], 0.95)
 
 
-def server(bench):
-    """A service of the host's for bench-rr; returns its port."""
-    process = subprocess.Popen([bench.built('bench-rr'), 'serve'],
+def case_streams(bench):
+    """The same with four streams, MTU 1500."""
+    throughput(bench, 1500, 4)
+
+
+def server(bench, program='bench-rr'):
+    """A service of the host's for a program; returns its port."""
+    process = subprocess.Popen([bench.built(program), 'serve'],
                                stdout=subprocess.PIPE)
     bench.started.append(process)
     return process.stdout.readline().decode().strip()
@@ -224,3 +248,21 @@ def case_connect(bench):
         bench.want('connections a second, of ' + name,
                    ratio(median(results['vmnet']), median(results[name])),
                    1.05)
+
+
+def case_udp(bench):
+    """Datagrams of 1400 bytes: one by one, and in runs (UDP_SEGMENT)."""
+    port = server(bench, 'bench-udp')
+    spaces = everyone(bench, 1500)
+    for how in ('plain', 'runs'):
+        for way in ('send', 'receive'):
+            results = {name: [] for name in spaces}
+            for _ in range(bench.options.runs):
+                for name, space in spaces.items():
+                    text = space.run(
+                        bench.built('bench-udp'), way, space.host, port,
+                        str(bench.options.seconds), how,
+                        timeout=bench.options.seconds + 30)
+                    results[name].append(json.loads(text)['rate'] / 1000)
+            for name, values in results.items():
+                bench.row('UDP %s, %s' % (way, how), name, values, 'kpps')

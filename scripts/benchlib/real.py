@@ -10,7 +10,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import os
 import time
 
-from benchlib.core import NIC, QEMU, median, ratio
+from benchlib.core import NIC, QEMU, median
 from benchlib.guests import iperf, lease, own_host, ready
 from benchlib.namespaces import Namespace, empty
 
@@ -102,8 +102,8 @@ def case_real(bench):
         for what, back, limit in (('to host', 0, pair[0]),
                                   ('back', 1, pair[1])):
             if name in results:
-                bench.want('real guest %s, of %s' % (what, name), ratio(
-                    median(results['vmnet'][back]),
-                    median(results[name][back])), limit)
+                bench.compare('real guest ' + what,
+                              median(results['vmnet'][back]), name,
+                              median(results[name][back]), limit)
             else:
                 bench.missed.append('real guest, of %s: needs root' % name)

@@ -9,13 +9,15 @@
  * the same order, measured in the same run.  Not part of the tests.
  *
  *   vu-bench [--packed] [--small] [--sleep] [--rx-len BYTES] [--seconds N]
- *            [--pairs N] [--idle N] [--plain]
+ *            [--pairs N] [--idle N] [--plain] [--listen DIR --pid PID]
  *
  * --small: frames of 64 bytes rather than TSO frames of 64 KiB
  * --sleep: drivers ask to be called, and wait for that, as guests do
  * --pairs, --idle: so many pairs that send, and ports more that are silent
  * --plain: also two stream ports, without offloads, one sending to the other;
  *          alone with --pairs 0
+ * --listen, --pid: not our daemon but process PID, which connects to the sockets
+ *          DIR/0 and DIR/1, and whose offloads are not used
  *
  * Prints a line of JSON: rates of delivered frames, the daemon's CPU time for
  * each, what memcpy needs for as much, and the daemon's RssAnon + RssFile.
@@ -27,6 +29,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -43,6 +46,9 @@
 #define FDS_MAX (2 * PAIRS_MAX + IDLE_MAX + 2)
 #define MEMORY_LEN (24 << 20)
 #define IDLE_MEMORY_LEN (1 << 20)
+#define FOREIGN_WAIT_S 20
+#define DRIVER_OK (VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER |     \
+                   VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK)
 
 /* Two ports: a sends what b receives. */
 typedef struct Pair {
@@ -54,7 +60,8 @@ typedef struct Pair {
 
 typedef struct Bench {
     gboolean packed, small, sleep, plain;
-    int rx_len, seconds, n_pairs, n_idle;
+    int rx_len, seconds, n_pairs, n_idle, pid;
+    char *listen;
     size_t frame_len;
     unsigned n_rx_slots;
     Pair pairs[PAIRS_MAX];
@@ -137,6 +144,72 @@ static void connect_port(const Bench *bench, Frontend *fe, int fd,
     }
 }
 
+/* The next connection to @path, which is ours from before it is made. */
+static int take_connection(int listener, const char *path)
+{
+    struct pollfd pfd = { .fd = listener, .events = POLLIN };
+    int fd;
+
+    if (poll(&pfd, 1, FOREIGN_WAIT_S * 1000) <= 0) {
+        fprintf(stderr, "vu-bench: nobody connects to %s\n", path);
+        _exit(1);
+    }
+    fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    if (fd < 0) {
+        fail(path);
+    }
+    close(listener);
+    unlink(path);
+    return fd;
+}
+
+static int listen_at(const char *path)
+{
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    g_strlcpy(addr.sun_path, path, sizeof(addr.sun_path));
+    unlink(path);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
+        listen(fd, 1) < 0) {
+        fail(path);
+    }
+    return fd;
+}
+
+/* A back end that is not ours: no more than it offers is asked for. */
+static void start_foreign(Bench *bench)
+{
+    Frontend *fes[2] = { &bench->pairs[0].a, &bench->pairs[0].b };
+    g_autofree char *paths[2] = {
+        g_strdup_printf("%s/0", bench->listen),
+        g_strdup_printf("%s/1", bench->listen),
+    };
+    int listeners[2] = { listen_at(paths[0]), listen_at(paths[1]) };
+    const uint64_t wanted = FRONTEND_BIT(VIRTIO_F_VERSION_1) |
+                            FRONTEND_BIT(VIRTIO_NET_F_MRG_RXBUF) |
+                            FRONTEND_BIT(VIRTIO_RING_F_EVENT_IDX) |
+                            FRONTEND_BIT(VU_F_PROTOCOL_FEATURES) |
+                            (bench->packed
+                             ? FRONTEND_BIT(VIRTIO_F_RING_PACKED) : 0);
+    uint64_t offered;
+    unsigned i;
+
+    bench->daemon = bench->pid;
+    pin(0);
+    for (i = 0; i < 2; i++) {
+        Frontend asking = { .fd = take_connection(listeners[i], paths[i]) };
+
+        if (!frontend_get(&asking, VU_GET_FEATURES, &offered) ||
+            !frontend_init(fes[i], asking.fd, MEMORY_LEN, wanted & offered, 1,
+                           NUM) ||
+            !frontend_connect(fes[i]) ||
+            !frontend_u64(fes[i], VU_SET_STATUS, DRIVER_OK)) {
+            fail("front end");
+        }
+    }
+}
+
 static void start(Bench *bench)
 {
     int ours[FDS_MAX], theirs[FDS_MAX];
@@ -205,12 +278,12 @@ static void post(Bench *bench, Pair *pair, uint32_t slot)
 }
 
 /* Let the switch learn where b is: a frame of its own, to nobody. */
-static void introduce(Pair *pair)
+static void introduce(const Bench *bench, Pair *pair)
 {
     size_t at = driver_memory_take(&pair->b.memory, 128);
     DriverBuf buf = { at, BENCH_HEADER_LEN + 60 };
     uint8_t *p = pair->b.memory.base + at;
-    double end = now_s(CLOCK_MONOTONIC) + 10;
+    double end = now_s(CLOCK_MONOTONIC) + (bench->listen ? FOREIGN_WAIT_S : 10);
     uint32_t cookie, len;
 
     memset(p, 0, BENCH_HEADER_LEN + 60);
@@ -394,6 +467,8 @@ static bool parse(Bench *bench, int argc, char **argv)
         { "pairs", 0, 0, G_OPTION_ARG_INT, &bench->n_pairs, NULL, NULL },
         { "idle", 0, 0, G_OPTION_ARG_INT, &bench->n_idle, NULL, NULL },
         { "plain", 0, 0, G_OPTION_ARG_NONE, &bench->plain, NULL, NULL },
+        { "listen", 0, 0, G_OPTION_ARG_FILENAME, &bench->listen, NULL, NULL },
+        { "pid", 0, 0, G_OPTION_ARG_INT, &bench->pid, NULL, NULL },
         { NULL },
     };
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
@@ -403,7 +478,10 @@ static bool parse(Bench *bench, int argc, char **argv)
            bench->rx_len >= 2048 && bench->rx_len <= SLOT_LEN &&
            bench->n_pairs >= !bench->plain && bench->n_pairs <= PAIRS_MAX &&
            bench->n_idle >= 0 && bench->n_idle <= IDLE_MAX &&
-           !(bench->sleep && bench->n_pairs > 1);
+           !(bench->sleep && bench->n_pairs > 1) &&
+           (!bench->listen || (bench->pid > 0 && bench->small &&
+                               bench->n_pairs == 1 && bench->n_idle == 0 &&
+                               !bench->plain));
 }
 
 int main(int argc, char **argv)
@@ -417,17 +495,23 @@ int main(int argc, char **argv)
     }
     bench.frame_len = bench.small ? BENCH_SMALL_LEN : BENCH_LARGE_LEN;
     bench.n_rx_slots = MIN(NUM, NUM * SLOT_LEN / bench.rx_len);
-    start(&bench);
+    if (bench.listen) {
+        start_foreign(&bench);
+    } else {
+        start(&bench);
+    }
     for (i = 0; i < (unsigned)bench.n_pairs; i++) {
         prepare(&bench, &bench.pairs[i]);
         for (slot = 0; slot < bench.n_rx_slots; slot++) {
             post(&bench, &bench.pairs[i], slot);
         }
-        introduce(&bench.pairs[i]);
+        introduce(&bench, &bench.pairs[i]);
     }
     measure(&bench);
-    kill(bench.daemon, SIGKILL);
-    waitpid(bench.daemon, NULL, 0);
+    if (!bench.listen) {
+        kill(bench.daemon, SIGKILL);
+        waitpid(bench.daemon, NULL, 0);
+    }
     for (i = 0; i < (unsigned)bench.n_pairs; i++) {
         frontend_clear(&bench.pairs[i].a);
         frontend_clear(&bench.pairs[i].b);
