@@ -54,13 +54,14 @@ def decode_member(member, where):
 
 def decode_members(name, c_type, members, cond):
     """Returns a function that reads members into an object."""
-    numbers = any(isinstance(member.type, Enum) for member in members)
+    enums = [member for member in members if isinstance(member.type, Enum)]
+    unused = ' G_GNUC_UNUSED' if all(member.cond for member in enums) else ''
     text = (f'static bool decode_members_{name}(const QapiNode *node,\n'
             f'    {c_type} *obj, GError **error)\n{{\n')
     if members:
         text += '    QapiNode child;\n'
-    if numbers:
-        text += '    int number;\n'
+    if enums:
+        text += f'    int number{unused};\n'
     if members:
         text += '\n'
     text += ''.join(decode_member(member, 'obj->') for member in members)
