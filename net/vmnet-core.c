@@ -3,46 +3,15 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "vmnet-core.h"
+#include "vmnet-core-int.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <vmnet/vmnet.h>
-
-#include "vmnet-batch.h"
 
 /* A daemon that has to be started, on a host that is busy. */
 #define CONNECT_MS 15000
-#define ANSWER_MS 5000
 #define RETRY_FIRST_MS 100      /* between attempts: doubled each time */
 #define RETRY_LAST_MS 5000
-
-struct VmnetCore {
-    const VmnetCoreOps *ops;
-    void *opaque;
-    char *options;
-    bool may_start;
-    size_t interface_header_len;
-
-    VmnetCoreState state;
-    VmnetClient *client;
-    VmnetInterface *interface;
-    GError *error;
-    int retry_ms;
-    bool was_running;
-
-    VmnetTx *tx;
-    VmnetRx *rx;
-    size_t header_len;
-    unsigned offloads;
-    unsigned told_offloads;
-    bool telling_offloads;
-    bool receiving;             /* the machine runs */
-    bool nic_full;
-    bool sender_waits;          /* vmnet_core_send() returned false */
-    bool scheduled;
-    VmnetCoreCounters counters;
-};
 
 VmnetCore *vmnet_core_new(const VmnetCoreConfig *config,
                           const VmnetCoreOps *ops, void *opaque)
@@ -53,6 +22,7 @@ VmnetCore *vmnet_core_new(const VmnetCoreConfig *config,
     core->opaque = opaque;
     core->options = g_strdup(config->options);
     core->may_start = config->may_start;
+    core->vhost_user = config->vhost_user;
     core->interface_header_len = config->header ? VMNET_CORE_HEADER_BYTES : 0;
     core->retry_ms = RETRY_FIRST_MS;
     core->tx = vmnet_tx_new(core->interface_header_len);
@@ -69,14 +39,6 @@ void vmnet_core_free(VmnetCore *core)
     g_clear_error(&core->error);
     g_free(core->options);
     g_free(core);
-}
-
-static void schedule(VmnetCore *core)
-{
-    if (!core->scheduled) {
-        core->scheduled = true;
-        core->ops->schedule(core->opaque);
-    }
 }
 
 static void set_state(VmnetCore *core, VmnetCoreState state)
@@ -110,7 +72,7 @@ static void disconnect(VmnetCore *core)
     vmnet_tx_clear(core->tx);
 }
 
-static void core_lost(VmnetCore *core, const GError *error)
+void core_lost(VmnetCore *core, const GError *error)
 {
     bool sender_waits = core->sender_waits;
 
@@ -134,79 +96,6 @@ static void core_lost(VmnetCore *core, const GError *error)
     }
 }
 
-static void deliver(VmnetCore *core)
-{
-    const uint8_t *frame;
-    size_t size;
-
-    while (core->receiving && !core->nic_full && core->rx
-           && vmnet_rx_next(core->rx, core->header_len, &frame, &size)) {
-        core->counters.rx_frames++;
-        core->counters.rx_bytes += size - core->header_len;
-        if (!core->ops->receive(core->opaque, frame, size)) {
-            core->nic_full = true;
-        }
-    }
-}
-
-static void send_rest(VmnetCore *core)
-{
-    if (vmnet_tx_flush(core->tx, core->interface) == VMNET_TX_GONE) {
-        core_lost(core, NULL);
-        return;
-    }
-    if (core->sender_waits && vmnet_tx_is_empty(core->tx)) {
-        core->sender_waits = false;
-        core->ops->room(core->opaque);
-    }
-}
-
-static void want_events(VmnetCore *core);
-
-static void interface_event(VmnetInterface *interface,
-                            VmnetInterfaceEvents events, guint64 n_estimated,
-                            gpointer opaque)
-{
-    VmnetCore *core = opaque;
-
-    if (events & VMNET_INTERFACE_ROOM_AVAILABLE) {
-        send_rest(core);
-    }
-    if ((events & VMNET_INTERFACE_PACKETS_AVAILABLE)
-        && core->interface == interface && vmnet_rx_is_empty(core->rx)) {
-        if (!vmnet_rx_fill(core->rx, interface)) {
-            events |= VMNET_INTERFACE_LOST;
-        }
-        deliver(core);
-    }
-    if (core->interface != interface) {
-        return;
-    }
-    if (events & VMNET_INTERFACE_LOST) {
-        core_lost(core, NULL);
-        return;
-    }
-    want_events(core);
-}
-
-/* Say what the interface's descriptor becomes readable for. */
-static void want_events(VmnetCore *core)
-{
-    VmnetInterfaceEvents events = VMNET_INTERFACE_LOST;
-
-    if (core->state != VMNET_CORE_RUNNING) {
-        return;
-    }
-    if (core->receiving && !core->nic_full && vmnet_rx_is_empty(core->rx)) {
-        events |= VMNET_INTERFACE_PACKETS_AVAILABLE;
-    }
-    if (core->sender_waits || !vmnet_tx_is_empty(core->tx)) {
-        events |= VMNET_INTERFACE_ROOM_AVAILABLE;
-    }
-    vmnet_interface_set_event_callback(core->interface, events, interface_event,
-                                       core);
-}
-
 static void client_state(VmnetClient *client, VmnetClientState state,
                          const GError *error, gpointer opaque)
 {
@@ -225,19 +114,6 @@ static void client_event(VmnetClient *client, const char *name,
     core->ops->event(core->opaque, name, data);
 }
 
-/* One request at a time, however often the guest changes its mind. */
-static void tell_offloads(VmnetInterface *interface, const GError *error,
-                          gpointer opaque)
-{
-    VmnetCore *core = opaque;
-
-    core->telling_offloads = core->told_offloads != core->offloads
-                             && vmnet_interface_set_offloads_async(
-                                    interface, core->offloads, ANSWER_MS,
-                                    tell_offloads, core, NULL);
-    core->told_offloads = core->offloads;
-}
-
 static void interface_started(VmnetInterface *interface, const GError *error,
                               gpointer opaque)
 {
@@ -250,15 +126,12 @@ static void interface_started(VmnetInterface *interface, const GError *error,
         core_lost(core, error);
         return;
     }
-    core->rx = vmnet_rx_new(core->interface_header_len,
-                            vmnet_interface_get_max_packet_size(interface));
     core->retry_ms = RETRY_FIRST_MS;
     core->counters.reconnects += core->was_running;
-    core->ops->watch(core->opaque, VMNET_CORE_FRAMES,
-                     vmnet_interface_get_fd(interface));
+    if (!core->vhost_user) {
+        core_frames_begin(core);
+    }
     set_state(core, VMNET_CORE_RUNNING);
-    tell_offloads(interface, NULL, core);
-    want_events(core);
 }
 
 static void core_connect(VmnetCore *core)
@@ -266,9 +139,15 @@ static void core_connect(VmnetCore *core)
     g_autoptr(GError) error = NULL;
     VmnetConnectFlags how = core->may_start ? VMNET_CONNECT_START
                                             : VMNET_CONNECT_EXISTING;
-    VmnetInterfaceFlags flags = core->interface_header_len
-                                ? VMNET_INTERFACE_VIRTIO_HEADER : 0;
+    VmnetPort port = VMNET_PORT_PACKETS;
+    VmnetInterfaceFlags flags = 0;
 
+    if (core->vhost_user) {
+        port = VMNET_PORT_VHOST_USER;
+        flags = VMNET_INTERFACE_BY_PATH;
+    } else if (core->interface_header_len) {
+        flags = VMNET_INTERFACE_VIRTIO_HEADER;
+    }
     set_state(core, VMNET_CORE_CONNECTING);
     core->told_offloads = core->offloads;
     core->client = vmnet_client_connect_async(how, CONNECT_MS, client_state,
@@ -279,8 +158,7 @@ static void core_connect(VmnetCore *core)
     }
     vmnet_client_set_event_callback(core->client, client_event, core);
     core->interface = vmnet_interface_start_async(core->client, core->options,
-                                                  VMNET_PORT_PACKETS, flags,
-                                                  core->offloads,
+                                                  port, flags, core->offloads,
                                                   CONNECT_MS + ANSWER_MS,
                                                   interface_started, core,
                                                   &error);
@@ -372,71 +250,6 @@ void vmnet_core_timeout(VmnetCore *core)
     }
 }
 
-void vmnet_core_work(VmnetCore *core)
-{
-    core->scheduled = false;
-    if (core->state != VMNET_CORE_RUNNING) {
-        return;
-    }
-    send_rest(core);
-    deliver(core);
-    want_events(core);
-}
-
-bool vmnet_core_send(VmnetCore *core, const struct iovec *iov, size_t n_iov)
-{
-    size_t bytes = 0;
-
-    if (core->state != VMNET_CORE_RUNNING) {
-        core->counters.tx_dropped++;
-        return true;
-    }
-    switch (vmnet_tx_add(core->tx, core->interface, iov, n_iov,
-                         core->header_len, &bytes)) {
-    case VMNET_TX_TAKEN:
-        core->counters.tx_frames++;
-        core->counters.tx_bytes += bytes;
-        if (!vmnet_tx_is_empty(core->tx)) {
-            schedule(core);
-        }
-        return true;
-    case VMNET_TX_FULL:
-        core->sender_waits = true;
-        want_events(core);
-        return false;
-    case VMNET_TX_GONE:         /* which the interface's descriptor tells too */
-    case VMNET_TX_BAD:
-        core->counters.tx_dropped++;
-        return true;
-    }
-    g_assert_not_reached();
-}
-
-void vmnet_core_set_receiving(VmnetCore *core, bool receiving)
-{
-    core->receiving = receiving;
-    schedule(core);
-}
-
-void vmnet_core_receive_again(VmnetCore *core)
-{
-    core->nic_full = false;
-    schedule(core);
-}
-
-void vmnet_core_set_header_len(VmnetCore *core, size_t len)
-{
-    core->header_len = len;
-}
-
-void vmnet_core_set_offloads(VmnetCore *core, unsigned offloads)
-{
-    core->offloads = offloads;
-    if (core->state == VMNET_CORE_RUNNING && !core->telling_offloads) {
-        tell_offloads(core->interface, NULL, core);
-    }
-}
-
 char *vmnet_core_command(VmnetCore *core, const char *name,
                          const char *arguments, GError **error)
 {
@@ -469,6 +282,11 @@ VmnetCoreState vmnet_core_get_state(const VmnetCore *core)
     return core->state;
 }
 
+const char *vmnet_core_get_path(const VmnetCore *core)
+{
+    return core->interface ? vmnet_interface_get_path(core->interface) : NULL;
+}
+
 const char *vmnet_core_get_error(const VmnetCore *core)
 {
     return core->error ? core->error->message : NULL;
@@ -495,7 +313,8 @@ char *vmnet_core_describe(const VmnetCore *core)
                : g_strdup_printf("state=%s", names[core->state]);
     }
     subnet = vmnet_interface_get_subnet(core->interface);
-    return g_strdup_printf("network=%s%s%s,port=seqpacket,state=up",
+    return g_strdup_printf("network=%s%s%s,port=%s,state=up",
                            vmnet_interface_get_network(core->interface),
-                           subnet ? ",subnet=" : "", subnet ? subnet : "");
+                           subnet ? ",subnet=" : "", subnet ? subnet : "",
+                           core->vhost_user ? "vhost-user" : "seqpacket");
 }

@@ -105,11 +105,14 @@ typedef struct VmnetCoreOps {
  * @options: the netdev: a JSON object as for vmnetd's netdev_add
  * @may_start: whether a process may be made to start the daemon
  * @header: frames begin with a virtio_net_hdr both ways
+ * @vhost_user: frames go past the core, by vmnet_core_get_path(); nothing is
+ *     sent and received here then, and @header and offloads mean nothing
  */
 typedef struct VmnetCoreConfig {
     const char *options;
     bool may_start;
     bool header;
+    bool vhost_user;
 } VmnetCoreConfig;
 
 /** VmnetCoreCounters: since the start, from the guest's point of view. */
@@ -196,6 +199,11 @@ bool vmnet_core_query(VmnetCore *core, const char *name, const char *arguments,
                       VmnetCommandFunc func);
 
 VmnetCoreState vmnet_core_get_state(const VmnetCore *core);
+/**
+ * vmnet_core_get_path: (nullable): with VmnetCoreConfig.vhost_user, while it
+ * runs: the socket at which the daemon speaks vhost-user.
+ */
+const char *vmnet_core_get_path(const VmnetCore *core);
 /** vmnet_core_get_error: (nullable): what ended the last connection. */
 const char *vmnet_core_get_error(const VmnetCore *core);
 void vmnet_core_get_counters(const VmnetCore *core, VmnetCoreCounters *ret);

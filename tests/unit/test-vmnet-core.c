@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "vmnet-core.h"
+#include "vmnet-probe.h"
 
 #define FRAME_BYTES 64
 #define LONG_FRAME_BYTES 8000
@@ -543,6 +544,45 @@ static void test_offloads_that_change(void)
     }
 }
 
+/* Frames go elsewhere: by a socket that answers, in the old place after a loss. */
+static void test_vhost_user(void)
+{
+    VmnetCoreConfig config = {
+        .options = "{\"type\": \"vmnet-host\", \"id\": \"net0\","
+                   " \"vm\": \"vhost\"}",
+        .may_start = true, .vhost_user = true,
+    };
+    g_autoptr(Owner) a = owner_new_config(&config);
+    Owner *one[] = { a };
+    g_autoptr(GError) error = NULL;
+    g_autofree char *path = NULL, *text = NULL;
+    pid_t daemon, parent;
+
+    g_assert_null(vmnet_core_get_path(a->core));
+    owner_start(a);
+    vmnet_core_set_offloads(a->core, VMNET_OFFLOAD_CSUM);
+    vmnet_core_work(a->core);
+    g_assert_cmpint(a->fds[VMNET_CORE_FRAMES], ==, -1);
+    text = vmnet_core_describe(a->core);
+    g_assert_nonnull(strstr(text, ",port=vhost-user,state=up"));
+    path = g_strdup(vmnet_core_get_path(a->core));
+    vmnet_probe_vhost_user(path, 10000, &error);
+    g_assert_no_error(error);
+
+    find_daemon(a->core, &daemon, &parent);
+    stop_process(daemon);
+    g_assert_false(vmnet_probe_vhost_user(path, VMNET_CORE_WAIT_MS, NULL));
+    if (parent > 1) {
+        kill(parent, SIGKILL);
+    }
+    kill(daemon, SIGKILL);
+    RUN_UNTIL(one, !a->up);
+    RUN_UNTIL(one, a->up);
+    g_assert_cmpstr(vmnet_core_get_path(a->core), ==, path);
+    vmnet_probe_vhost_user(path, 10000, &error);
+    g_assert_no_error(error);
+}
+
 /* Both processes killed: a new daemon, the same netdev. */
 static void test_lost_daemon(void)
 {
@@ -697,6 +737,7 @@ int main(int argc, char **argv)
     g_test_add_func("/vmnet-core/back-pressure/short", test_back_pressure_short);
     g_test_add_func("/vmnet-core/back-pressure/long", test_back_pressure_long);
     g_test_add_func("/vmnet-core/no-answer", test_daemon_that_does_not_answer);
+    g_test_add_func("/vmnet-core/vhost-user", test_vhost_user);
     g_test_add_func("/vmnet-core/lost-daemon", test_lost_daemon);
     g_test_add_func("/vmnet-core/offloads", test_offloads);
     g_test_add_func("/vmnet-core/offloads-that-change", test_offloads_that_change);
