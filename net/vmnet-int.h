@@ -10,6 +10,7 @@
 #include "net/net.h"
 #include "qapi/qapi-types-vmnet.h"
 #include "qemu/queue.h"
+#include "qemu/timer.h"
 #include "vmnet-core.h"
 
 /**
@@ -32,11 +33,17 @@ typedef struct VmnetKnown {
 /**
  * VmnetNetdev: lives from before its client is registered until that is gone.
  * @nc: NULL before
+ * @type: the mode; with @vhost that of @nc is vhost-user
+ * @vhost: frames go through guest memory, past QEMU
+ * @socket: with @vhost: the one that QEMU is connected to
  * @fds: that are watched; -1: none
  * @user_down: set_link was used on it
  */
 typedef struct VmnetNetdev {
     NetClientState *nc;
+    NetClientDriver type;
+    bool vhost;
+    char *socket;
     VmnetCore *core;
     VmnetKnown known;
     int fds[VMNET_CORE_WATCH__MAX];
@@ -86,6 +93,45 @@ char *vmnet_options_to_json(const Netdev *netdev, const char *name);
  */
 bool vmnet_may_start_daemon(void);
 
+/**
+ * vmnet_options_vhost: what was written, else off.
+ */
+VmnetVhost vmnet_options_vhost(const Netdev *netdev);
+
+/**
+ * vmnet_vhost_choose: what vhost= comes to for a netdev that is made now.
+ * @ret_choice: AUTO: to be tried
+ *
+ * Returns: false with @errp where it cannot be on.  Where that shows later,
+ * when the machine is complete, it ends QEMU with the same error.
+ */
+bool vmnet_vhost_choose(const Netdev *options, const char *name,
+                        NetClientState *peer, VmnetVhost *ret_choice,
+                        Error **errp);
+/**
+ * vmnet_vhost_attach: hand the data path of a netdev whose core runs to QEMU's
+ * own vhost-user, which becomes its client.
+ */
+bool vmnet_vhost_attach(VmnetNetdev *netdev, const char *name, int64_t end_ms,
+                        Error **errp);
+/** vmnet_vhost_check_socket: vmnetd is back: whether QEMU finds it there. */
+void vmnet_vhost_check_socket(VmnetNetdev *netdev);
+
+/** vmnet_set_link: follow the core, and what the user has set. */
+void vmnet_set_link(VmnetNetdev *netdev);
+/** vmnet_link: VmnetCoreOps.link */
+void vmnet_link(void *opaque, bool up, bool again);
+/** vmnet_link_status_changed: NetClientInfo's: set_link was used, on us. */
+void vmnet_link_status_changed(NetClientState *nc);
+
+/** vmnet_left_ms: until @end_ms of the realtime clock, or 0. */
+static inline int vmnet_left_ms(int64_t end_ms)
+{
+    return MAX(end_ms - qemu_clock_get_ms(QEMU_CLOCK_REALTIME), 0);
+}
+
+/** vmnet_netdev_end: its client is gone: forget it, in vmnetd too. */
+void vmnet_netdev_end(VmnetNetdev *netdev);
 /** vmnet_netdev_next: the one after @netdev; NULL: the first. */
 VmnetNetdev *vmnet_netdev_next(VmnetNetdev *netdev);
 

@@ -159,66 +159,6 @@ static void vmnet_room(void *opaque)
     }
 }
 
-/* Switches and neighbours learn again where the guest is. */
-static void vmnet_announce(VmnetNetdev *netdev)
-{
-    NetClientState *nc = netdev->nc;
-    strList nic = { .value = nc->peer->name };
-    AnnounceParameters params = {
-        .initial = 50, .max = 550, .rounds = 5, .step = 100,
-        .has_interfaces = true, .interfaces = &nic,
-    };
-
-    if (nc->peer->info->type == NET_CLIENT_DRIVER_NIC
-        && runstate_is_running()) {
-        qemu_announce_self(&netdev->announce, &params);
-    }
-}
-
-static void vmnet_set_link(VmnetNetdev *netdev)
-{
-    NetClientState *nc = netdev->nc;
-    bool up = vmnet_core_get_state(netdev->core) == VMNET_CORE_RUNNING;
-
-    nc->link_down = !up || netdev->user_down;
-    if (nc->peer && nc->peer->info->type == NET_CLIENT_DRIVER_NIC
-        && nc->peer->link_down != nc->link_down) {
-        nc->peer->link_down = nc->link_down;
-        if (nc->peer->info->link_status_changed) {
-            nc->peer->info->link_status_changed(nc->peer);
-        }
-    }
-}
-
-static void vmnet_link(void *opaque, bool up, bool again)
-{
-    VmnetNetdev *netdev = opaque;
-
-    if (!up) {
-        vmnet_known_clear(netdev);
-    }
-    if (netdev->nc) {
-        vmnet_set_link(netdev);
-        vmnet_netdev_update_info(netdev);
-    }
-    if (up) {
-        vmnet_known_refresh(netdev);
-    }
-    if (up && again && netdev->nc && netdev->nc->peer) {
-        vmnet_announce(netdev);
-    }
-}
-
-/* set_link was used, on us. */
-static void vmnet_link_status_changed(NetClientState *nc)
-{
-    VmnetNetdev *netdev = DO_UPCAST(VmnetNetClient, nc, nc)->netdev;
-
-    netdev->user_down = nc->link_down;
-    nc->link_down |= vmnet_core_get_state(netdev->core)
-                     != VMNET_CORE_RUNNING;
-}
-
 static void vmnet_event(void *opaque, const char *name, const char *data)
 {
     VmnetNetdev *netdev = opaque;
@@ -245,12 +185,23 @@ static void vmnet_vm_changed(void *opaque, bool running, RunState state)
 
 static void vmnet_netdev_free(VmnetNetdev *netdev)
 {
+    if (netdev->change) {
+        qemu_del_vm_change_state_handler(netdev->change);
+    }
     vmnet_core_free(netdev->core);
     vmnet_known_clear(netdev);
     qemu_announce_timer_del(&netdev->announce, false);
     timer_free(netdev->timer);
     qemu_bh_delete(netdev->bh);
+    g_free(netdev->socket);
     g_free(netdev);
+}
+
+void vmnet_netdev_end(VmnetNetdev *netdev)
+{
+    QLIST_REMOVE(netdev, next);
+    netdev->nc = NULL;
+    vmnet_netdev_free(netdev);
 }
 
 static void vmnet_cleanup(NetClientState *nc)
@@ -258,14 +209,10 @@ static void vmnet_cleanup(NetClientState *nc)
     VmnetNetClient *s = DO_UPCAST(VmnetNetClient, nc, nc);
     VmnetNetdev *netdev = g_steal_pointer(&s->netdev);
 
-    if (!netdev) {
-        return;
+    if (netdev) {
+        qemu_purge_queued_packets(nc);
+        vmnet_netdev_end(netdev);
     }
-    qemu_purge_queued_packets(nc);
-    QLIST_REMOVE(netdev, next);
-    qemu_del_vm_change_state_handler(netdev->change);
-    netdev->nc = NULL;
-    vmnet_netdev_free(netdev);
 }
 
 #define VMNET_INFO(mode) {                                  \
@@ -281,13 +228,14 @@ static NetClientInfo vmnet_host_info = VMNET_INFO(HOST);
 static NetClientInfo vmnet_shared_info = VMNET_INFO(SHARED);
 static NetClientInfo vmnet_bridged_info = VMNET_INFO(BRIDGED);
 
-static bool vmnet_start(VmnetNetdev *netdev, bool may_start, Error **errp)
+static bool vmnet_start(VmnetNetdev *netdev, bool may_start, int64_t end_ms,
+                        Error **errp)
 {
     g_autoptr(GError) error = NULL;
-    bool late = phase_check(PHASE_MACHINE_READY);
-    int wait_ms = late ? VMNET_CORE_WAIT_MS : VMNET_CORE_START_MS;
+    bool background = !netdev->vhost && phase_check(PHASE_MACHINE_READY);
 
-    if (vmnet_core_start(netdev->core, wait_ms, late, &error)) {
+    if (vmnet_core_start(netdev->core, vmnet_left_ms(end_ms), background,
+                         &error)) {
         return true;
     }
     if (!may_start && g_str_has_prefix(error->message, "no vmnetd runs")) {
@@ -299,35 +247,70 @@ static bool vmnet_start(VmnetNetdev *netdev, bool may_start, Error **errp)
     return false;
 }
 
-static int vmnet_init(const Netdev *options, const char *name,
-                      NetClientState *peer, NetClientInfo *info, Error **errp)
+/* The client in which frames pass through QEMU. */
+static void vmnet_attach(VmnetNetdev *netdev, const char *name,
+                         NetClientState *peer, NetClientInfo *info)
+{
+    NetClientState *nc = qemu_new_net_client(info, peer,
+                                             NetClientDriver_str(info->type),
+                                             name);
+
+    DO_UPCAST(VmnetNetClient, nc, nc)->netdev = netdev;
+    netdev->nc = nc;
+    vmnet_set_link(netdev);
+    netdev->change = qemu_add_vm_change_state_handler(vmnet_vm_changed, netdev);
+    vmnet_core_set_receiving(netdev->core, runstate_is_running());
+}
+
+static bool vmnet_make(const Netdev *options, const char *name,
+                       NetClientState *peer, NetClientInfo *info, bool vhost,
+                       int64_t end_ms, Error **errp)
 {
     g_autofree char *json = vmnet_options_to_json(options, name);
     VmnetCoreConfig config = {
         .options = json,
         .may_start = vmnet_may_start_daemon(),
         .header = true,
+        .vhost_user = vhost,
     };
     VmnetNetdev *netdev = g_new0(VmnetNetdev, 1);
-    NetClientState *nc;
 
+    netdev->type = info->type;
+    netdev->vhost = vhost;
     memset(netdev->fds, -1, sizeof(netdev->fds));
     netdev->timer = timer_new_ms(QEMU_CLOCK_REALTIME, vmnet_timer, netdev);
     netdev->bh = qemu_bh_new(vmnet_bh, netdev);
     netdev->core = vmnet_core_new(&config, &vmnet_ops, netdev);
-    if (!vmnet_start(netdev, config.may_start, errp)) {
+    if (!vmnet_start(netdev, config.may_start, end_ms, errp)
+        || (vhost && !vmnet_vhost_attach(netdev, name, end_ms, errp))) {
         vmnet_netdev_free(netdev);
+        return false;
+    }
+    if (!vhost) {
+        vmnet_attach(netdev, name, peer, info);
+    }
+    QLIST_INSERT_HEAD(&netdevs, netdev, next);
+    vmnet_netdev_update_info(netdev);
+    return true;
+}
+
+static int vmnet_init(const Netdev *options, const char *name,
+                      NetClientState *peer, NetClientInfo *info, Error **errp)
+{
+    int64_t end_ms = qemu_clock_get_ms(QEMU_CLOCK_REALTIME)
+                     + (phase_check(PHASE_MACHINE_READY)
+                        ? VMNET_CORE_WAIT_MS : VMNET_CORE_START_MS);
+    VmnetVhost vhost;
+
+    if (!vmnet_vhost_choose(options, name, peer, &vhost, errp)) {
         return -1;
     }
-    nc = qemu_new_net_client(info, peer, NetClientDriver_str(info->type), name);
-    DO_UPCAST(VmnetNetClient, nc, nc)->netdev = netdev;
-    netdev->nc = nc;
-    QLIST_INSERT_HEAD(&netdevs, netdev, next);
-    vmnet_set_link(netdev);
-    vmnet_netdev_update_info(netdev);
-    netdev->change = qemu_add_vm_change_state_handler(vmnet_vm_changed, netdev);
-    vmnet_core_set_receiving(netdev->core, runstate_is_running());
-    return 0;
+    if (vhost == VMNET_VHOST_AUTO
+        && vmnet_make(options, name, peer, info, true, end_ms, NULL)) {
+        return 0;
+    }
+    return vmnet_make(options, name, peer, info, vhost == VMNET_VHOST_ON,
+                      end_ms, errp) ? 0 : -1;
 }
 
 int net_init_vmnet_host(const Netdev *netdev, const char *name,

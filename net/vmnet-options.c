@@ -56,6 +56,7 @@ char *vmnet_options_to_json(const Netdev *netdev, const char *name)
     visit_complete(v, &object);
     visit_free(v);
     dict = qobject_to(QDict, object);
+    qdict_del(dict, "vhost");       /* which is between QEMU and us */
     /* Names that QEMU makes up begin with a sign. */
     while (name && *name && !g_ascii_isalpha(*name)) {
         name++;
@@ -67,6 +68,23 @@ char *vmnet_options_to_json(const Netdev *netdev, const char *name)
     json = qobject_to_json(QOBJECT(dict));
     qobject_unref(dict);
     return g_string_free(json, false);
+}
+
+VmnetVhost vmnet_options_vhost(const Netdev *netdev)
+{
+    switch (netdev->type) {
+    case NET_CLIENT_DRIVER_VMNET_HOST:
+        return netdev->u.vmnet_host.has_vhost ? netdev->u.vmnet_host.vhost
+                                              : VMNET_VHOST_OFF;
+    case NET_CLIENT_DRIVER_VMNET_SHARED:
+        return netdev->u.vmnet_shared.has_vhost ? netdev->u.vmnet_shared.vhost
+                                                : VMNET_VHOST_OFF;
+    case NET_CLIENT_DRIVER_VMNET_BRIDGED:
+        return netdev->u.vmnet_bridged.has_vhost ? netdev->u.vmnet_bridged.vhost
+                                                 : VMNET_VHOST_OFF;
+    default:
+        g_assert_not_reached();
+    }
 }
 
 bool vmnet_may_start_daemon(void)

@@ -314,7 +314,8 @@ static VmnetInfo *describe(VmnetNetdev *netdev)
 
     vmnet_core_get_counters(netdev->core, &counters);
     info->id = g_strdup(netdev->nc->name);
-    info->type = netdev->nc->info->type;
+    info->type = netdev->type;
+    info->vhost = netdev->vhost;
     info->state = state_of(netdev);
     SET_STRING(info, error, vmnet_core_get_error(netdev->core));
     SET_STRING(info, network, known->network);
@@ -326,6 +327,9 @@ static VmnetInfo *describe(VmnetNetdev *netdev)
     info->mtu = known->mtu_bytes;
     info->leases = QAPI_CLONE(LeaseInfoList, known->leases);
     info->forwards = QAPI_CLONE(ForwardInfoList, known->forwards);
+    info->has_rx_frames = info->has_rx_bytes = !netdev->vhost;
+    info->has_tx_frames = info->has_tx_bytes = !netdev->vhost;
+    info->has_tx_dropped = !netdev->vhost;
     info->rx_frames = counters.rx_frames;
     info->rx_bytes = counters.rx_bytes;
     info->tx_frames = counters.tx_frames;

@@ -106,8 +106,10 @@ vmnet-core.c has the states of such a netdev and knows nothing of QEMU,
 vmnet-linux.c binds it to NetClientState.  No call that the main loop
 makes waits for the daemon longer than 200 ms, or 5 s while QEMU starts.''',
     files=('net/vmnet-batch.h', 'net/vmnet-batch.c', 'net/vmnet-core.h',
-           'net/vmnet-core.c', 'net/vmnet-int.h', 'net/vmnet-linux.c',
-           'net/vmnet-offload.c', 'net/vmnet-options.c'),
+           'net/vmnet-core-int.h', 'net/vmnet-core.c',
+           'net/vmnet-core-frames.c', 'net/vmnet-int.h', 'net/vmnet-link.c',
+           'net/vmnet-linux.c', 'net/vmnet-offload.c', 'net/vmnet-options.c',
+           'net/vmnet-probe.h', 'net/vmnet-probe.c', 'net/vmnet-vhost.c'),
     hooks=(
         Hook('dependency on libvmnet', 'meson.build',
              "vmnet = dependency('appleframeworks', modules: 'vmnet', "
@@ -148,9 +150,11 @@ endif
              "  'vmnet-shared.c'\n"
              ")\n",
              "if {os} == 'linux'\n"
-             "  vmnet_files = files('vmnet-batch.c', 'vmnet-core.c', "
-             "'vmnet-linux.c',\n"
-             "                      'vmnet-offload.c', 'vmnet-options.c')\n"
+             "  vmnet_files = files('vmnet-batch.c', 'vmnet-core.c',\n"
+             "                      'vmnet-core-frames.c', 'vmnet-link.c',\n"
+             "                      'vmnet-linux.c', 'vmnet-offload.c',\n"
+             "                      'vmnet-options.c', 'vmnet-probe.c',\n"
+             "                      'vmnet-vhost.c')\n"
              "else\n"
              "  vmnet_files = files(\n"
              "    'vmnet-common.m',\n"
@@ -172,9 +176,11 @@ endif
              '                has_host_dev = 1;\n'),
         Hook('maintained files', 'MAINTAINERS',
              'F: qapi/vmnet.json\n',
-             '{anchor}F: net/vmnet-batch.*\nF: net/vmnet-core.*\n'
-             'F: net/vmnet-int.h\nF: net/vmnet-linux.c\n'
-             'F: net/vmnet-offload.c\nF: net/vmnet-options.c\n'),
+             '{anchor}F: net/vmnet-batch.*\nF: net/vmnet-core*\n'
+             'F: net/vmnet-int.h\nF: net/vmnet-link.c\n'
+             'F: net/vmnet-linux.c\nF: net/vmnet-offload.c\n'
+             'F: net/vmnet-options.c\nF: net/vmnet-probe.*\n'
+             'F: net/vmnet-vhost.c\n'),
     ))
 
 CONTROL = Patch(
@@ -190,10 +196,10 @@ address by an event.''',
         Hook('list of modules', 'qapi/meson.build',
              "  'vmnet',\n", "{anchor}  'vmnet-control',\n"),
         Hook('source file', 'net/meson.build',
-             "'vmnet-options.c')\n",
-             "'vmnet-options.c', 'vmnet-qmp.c')\n"),
+             "'vmnet-vhost.c')\n",
+             "'vmnet-vhost.c', 'vmnet-qmp.c')\n"),
         Hook('maintained control', 'MAINTAINERS',
-             'F: net/vmnet-options.c\n',
+             'F: net/vmnet-vhost.c\n',
              '{anchor}F: net/vmnet-qmp.c\nF: qapi/vmnet-control.json\n'),
     ))
 
@@ -204,7 +210,10 @@ through the registers of an e1000 and the queues of virtio-net.  Skipped
 where there is no vmnetd.''',
     files=('tests/qtest/vmnet-daemon.h', 'tests/qtest/vmnet-daemon.c',
            'tests/qtest/vmnet-frames.h', 'tests/qtest/vmnet-frames.c',
+           'tests/qtest/vmnet-machine.h', 'tests/qtest/vmnet-machine.c',
+           'tests/qtest/vmnet-monitor.h', 'tests/qtest/vmnet-monitor.c',
            'tests/qtest/vmnet-test.c', 'tests/qtest/vmnet-packets-test.c',
+           'tests/qtest/vmnet-vhost-test.c',
            'tests/qtest/vmnet-virtio-test.c'),
     hooks=(
         Hook('list of tests', 'tests/qtest/meson.build',
@@ -215,13 +224,17 @@ where there is no vmnetd.''',
         Hook('test for the PC', 'tests/qtest/meson.build',
              "qtests_x86_64 = qtests_i386\n",
              "if {os} == 'linux' and vmnet.found()\n"
-             "  qtests_i386 += ['vmnet-packets-test', 'vmnet-virtio-test']\n"
+             "  qtests_i386 += ['vmnet-packets-test', 'vmnet-vhost-test',\n"
+             "                  'vmnet-virtio-test']\n"
              "endif\n\n{anchor}"),
         Hook('sources of tests', 'tests/qtest/meson.build',
              '\nqtests = {\n',
-             "{anchor}  'vmnet-test': files('vmnet-daemon.c'),\n"
+             "{anchor}  'vmnet-test': files('vmnet-daemon.c', 'vmnet-monitor.c'),\n"
              "  'vmnet-packets-test': files('vmnet-daemon.c', 'vmnet-frames.c'),\n"
-             "  'vmnet-virtio-test': files('vmnet-daemon.c', 'vmnet-frames.c'),\n"),
+             "  'vmnet-vhost-test': files('vmnet-daemon.c', 'vmnet-frames.c',\n"
+             "                            'vmnet-machine.c', 'vmnet-monitor.c'),\n"
+             "  'vmnet-virtio-test': files('vmnet-daemon.c', 'vmnet-frames.c',\n"
+             "                             'vmnet-machine.c'),\n"),
         Hook('maintained tests', 'MAINTAINERS',
              'F: qapi/vmnet-control.json\n',
              '{anchor}F: tests/qtest/vmnet-*\n'),
@@ -230,6 +243,7 @@ where there is no vmnetd.''',
 OPTIONS = """\
     "         [,network=name][,match=adopt|strict][,mtu=n][,mac=addr][,dhcp=on|off]\\n"
     "         [,dns=on|off][,lease-time=s][,host-loopback=on|off][,hostfwd=rule]...\\n"
+    "         [,vhost=on|off|auto]\\n"
 """
 
 MANUAL = Patch(
@@ -250,6 +264,9 @@ MANUAL = Patch(
              '    "-netdev vmnet-shared,id=str[,isolated=on|off][,nat66-prefix=addr]\\n"\n'
              '    "         [,start-address=addr,end-address=addr,subnet-mask=mask]\\n"\n',
              '{anchor}' + OPTIONS),
+        Hook('usage of vmnet-bridged', 'qemu-options.hx',
+             '    "-netdev vmnet-bridged,id=str,ifname=name[,isolated=on|off]\\n"\n',
+             '{anchor}    "         [,network=name][,mac=addr][,vhost=on|off|auto]\\n"\n'),
         Hook('section of the manual page', 'qemu-options.hx',
              '``-netdev hubport,id=id,hubid=hubid[,netdev=nd]``\n',
              """\

@@ -8,8 +8,8 @@
 
 /**
  * vmnet_daemon_start: in folders of its own, which the environment names for
- * every QEMU from now on.  Returns false with the whole program skipped, in TAP,
- * if there is no vmnetd ($VMNETD, or in PATH).
+ * every QEMU from now on.  Returns false with the whole program skipped, in
+ * TAP, if there is no vmnetd ($VMNETD, or in PATH).
  */
 bool vmnet_daemon_start(void);
 /** vmnet_daemon_restart: after vmnet_daemon_kill() */

@@ -9,6 +9,7 @@
 #include "libqtest.h"
 #include "qapi/error.h"
 #include "vmnet-daemon.h"
+#include "vmnet-monitor.h"
 #if QEMU_VERSION_MAJOR >= 10
 #include "qobject/qdict.h"
 #include "qobject/qjson.h"
@@ -19,7 +20,6 @@
 #include "qapi/qmp/qlist.h"
 #endif
 
-#define WAIT_S 10
 /*
  * What a command may take while vmnetd does not answer; 200 ms are allowed to
  * wait for it, the rest is this machine's.
@@ -29,60 +29,6 @@
 static QTestState *start(void)
 {
     return qtest_init("-M none -nodefaults");
-}
-
-static void add(QTestState *qts, const char *options)
-{
-    qtest_qmp_assert_success(qts, "{'execute': 'netdev_add', 'arguments': %p}",
-                             qobject_from_json(options, &error_abort));
-}
-
-/* The only netdev, as query-vmnet tells of it. */
-static QDict *query(QTestState *qts)
-{
-    QDict *response = qtest_qmp(qts, "{'execute': 'query-vmnet'}");
-    QList *list = qdict_get_qlist(response, "return");
-    QDict *netdev;
-
-    g_assert_nonnull(list);
-    g_assert_cmpuint(qlist_size(list), ==, 1);
-    netdev = qobject_to(QDict, qlist_peek(list));
-    qobject_ref(netdev);
-    qobject_unref(response);
-    return netdev;
-}
-
-/* Ask until @member is @value; NULL: is there. */
-static QDict *query_until(QTestState *qts, const char *member,
-                          const char *value)
-{
-    gint64 end = g_get_monotonic_time() + WAIT_S * G_USEC_PER_SEC;
-
-    for (;;) {
-        QDict *netdev = query(qts);
-        const char *now = qdict_get_try_str(netdev, member);
-
-        if (now && (!value || !strcmp(now, value))) {
-            return netdev;
-        }
-        if (g_get_monotonic_time() > end) {
-            g_error("%s is '%s' instead of '%s'", member, now ?: "absent",
-                    value ?: "there");
-        }
-        qobject_unref(netdev);
-        g_usleep(2000);
-    }
-}
-
-static void expect_error(QDict *response, const char *text)
-{
-    QDict *error = qdict_get_qdict(response, "error");
-
-    if (!error) {
-        g_error("no error, but there should be '%s'", text);
-    }
-    g_assert_cmpstr(qdict_get_str(error, "desc"), ==, text);
-    qobject_unref(response);
 }
 
 /* Options that are wrong: the texts are QEMU's where it has one. */
@@ -122,7 +68,7 @@ static void test_errors(void)
 
         response = qtest_qmp(qts, "{'execute': 'netdev_add', 'arguments': %p}",
                              qobject_from_json(table[i].options, &error_abort));
-        expect_error(response, table[i].error);
+        vmnet_expect_error(response, table[i].error);
         info = qtest_hmp(qts, "info network");
         g_assert_cmpstr(info, ==, "");
         g_free(info);
@@ -151,7 +97,7 @@ static void test_front_ends(gconstpointer arguments)
     QTestState *qts = qtest_initf("-nodefaults %s", (const char *)arguments);
     char *info;
 
-    qobject_unref(query_until(qts, "network", "shared"));
+    qobject_unref(vmnet_query_until(qts, "network", "shared"));
     info = qtest_hmp(qts, "info network");
     g_assert_nonnull(strstr(info, "type=vmnet-shared"));
     g_assert_nonnull(strstr(info, "network=shared"));
@@ -167,7 +113,7 @@ static void test_hmp(void)
 
     g_assert_cmpstr(text, ==, "");
     g_free(text);
-    qobject_unref(query_until(qts, "state", "up"));
+    qobject_unref(vmnet_query_until(qts, "state", "up"));
     text = qtest_hmp(qts, "netdev_add vmnet-shared,id=m,mac=none");
     g_assert_cmpstr(text, ==,
                     "Error: netdev 'm': mac 'none' is not a MAC address\r\n");
@@ -186,12 +132,12 @@ static void test_readd(void)
     int i;
 
     for (i = 0; i < 8; i++) {
-        add(qts, "{'type': 'vmnet-shared', 'id': 'n',"
-                 " 'hostfwd': ['tcp:127.0.0.1:42323-:22']}");
-        qobject_unref(query_until(qts, "state", "up"));
-        expect_error(qtest_qmp(qts, "{'execute': 'netdev_add', 'arguments':"
-                               " {'type': 'vmnet-shared', 'id': 'n'}}"),
-                     "Duplicate ID 'n'");
+        vmnet_add(qts, "{'type': 'vmnet-shared', 'id': 'n',"
+                       " 'hostfwd': ['tcp:127.0.0.1:42323-:22']}");
+        qobject_unref(vmnet_query_until(qts, "state", "up"));
+        response = qtest_qmp(qts, "{'execute': 'netdev_add', 'arguments':"
+                             " {'type': 'vmnet-shared', 'id': 'n'}}");
+        vmnet_expect_error(response, "Duplicate ID 'n'");
         qtest_qmp_assert_success(qts, "{'execute': 'netdev_del',"
                                  " 'arguments': {'id': 'n'}}");
         response = qtest_qmp(qts, "{'execute': 'query-vmnet'}");
@@ -206,10 +152,11 @@ static void test_query(void)
     QTestState *qts = start();
     QDict *netdev;
 
-    add(qts, "{'type': 'vmnet-host', 'id': 'n', 'network': 'lab', 'mtu': 9000,"
-             " 'start-address': '192.168.77.1', 'end-address': '192.168.77.99',"
-             " 'subnet-mask': '255.255.255.0'}");
-    netdev = query_until(qts, "network", "lab");
+    vmnet_add(qts, "{'type': 'vmnet-host', 'id': 'n', 'network': 'lab',"
+                   " 'mtu': 9000, 'start-address': '192.168.77.1',"
+                   " 'end-address': '192.168.77.99',"
+                   " 'subnet-mask': '255.255.255.0'}");
+    netdev = vmnet_query_until(qts, "network", "lab");
     g_assert_cmpstr(qdict_get_str(netdev, "id"), ==, "n");
     g_assert_cmpstr(qdict_get_str(netdev, "type"), ==, "vmnet-host");
     g_assert_cmpstr(qdict_get_str(netdev, "state"), ==, "up");
@@ -229,11 +176,11 @@ static void test_forward(void)
     QDict *response, *forward;
     gint64 port;
 
-    expect_error(qtest_qmp(qts, "{'execute': 'vmnet-forward-add', 'arguments':"
-                           " {'host-port': 0, 'guest-port': 22}}"),
-                 "there is no vmnet netdev");
-    add(qts, "{'type': 'vmnet-shared', 'id': 'n'}");
-    qobject_unref(query_until(qts, "network", "shared"));
+    response = qtest_qmp(qts, "{'execute': 'vmnet-forward-add', 'arguments':"
+                         " {'host-port': 0, 'guest-port': 22}}");
+    vmnet_expect_error(response, "there is no vmnet netdev");
+    vmnet_add(qts, "{'type': 'vmnet-shared', 'id': 'n'}");
+    qobject_unref(vmnet_query_until(qts, "network", "shared"));
     response = qtest_qmp(qts, "{'execute': 'vmnet-forward-add', 'arguments':"
                          " {'host-address': '127.0.0.1', 'host-port': 0,"
                          "  'guest-port': 22}}");
@@ -268,7 +215,7 @@ static void test_filters(void)
 {
     QTestState *qts = start();
 
-    add(qts, "{'type': 'vmnet-shared', 'id': 'n'}");
+    vmnet_add(qts, "{'type': 'vmnet-shared', 'id': 'n'}");
     add_filter(qts, "one");
     qtest_qmp_assert_success(qts, "{'execute': 'object-del',"
                              " 'arguments': {'id': 'one'}}");
@@ -279,7 +226,7 @@ static void test_filters(void)
     add_filter(qts, "one");
     qtest_qmp_assert_success(qts, "{'execute': 'netdev_del',"
                              " 'arguments': {'id': 'n'}}");
-    add(qts, "{'type': 'vmnet-shared', 'id': 'n'}");
+    vmnet_add(qts, "{'type': 'vmnet-shared', 'id': 'n'}");
     add_filter(qts, "one");
     qtest_quit(qts);
 }
@@ -291,13 +238,13 @@ static void test_stuck(void)
     gint64 begin;
     QDict *netdev, *response;
 
-    add(qts, "{'type': 'vmnet-shared', 'id': 'n'}");
-    qobject_unref(query_until(qts, "network", "shared"));
+    vmnet_add(qts, "{'type': 'vmnet-shared', 'id': 'n'}");
+    qobject_unref(vmnet_query_until(qts, "network", "shared"));
     vmnet_daemon_signal(SIGSTOP);
 
     begin = g_get_monotonic_time();
     qtest_qmp_assert_success(qts, "{'execute': 'query-status'}");
-    qobject_unref(query(qts));
+    qobject_unref(vmnet_query(qts));
     g_assert_cmpint(g_get_monotonic_time() - begin, <, 100 * 1000);
 
     begin = g_get_monotonic_time();
@@ -313,14 +260,14 @@ static void test_stuck(void)
     g_assert_cmpint(g_get_monotonic_time() - begin, <, STUCK_MS * 1000);
 
     begin = g_get_monotonic_time();
-    add(qts, "{'type': 'vmnet-shared', 'id': 'n'}");
+    vmnet_add(qts, "{'type': 'vmnet-shared', 'id': 'n'}");
     g_assert_cmpint(g_get_monotonic_time() - begin, <, STUCK_MS * 1000);
-    netdev = query(qts);
+    netdev = vmnet_query(qts);
     g_assert_cmpstr(qdict_get_str(netdev, "state"), ==, "connecting");
     qobject_unref(netdev);
 
     vmnet_daemon_signal(SIGCONT);
-    qobject_unref(query_until(qts, "state", "up"));
+    qobject_unref(vmnet_query_until(qts, "state", "up"));
     qtest_quit(qts);
 }
 
@@ -329,43 +276,21 @@ static void test_lost(void)
     QTestState *qts = start();
     QDict *netdev;
 
-    add(qts, "{'type': 'vmnet-shared', 'id': 'n', 'mtu': 1400,"
-             " 'network': 'again'}");
-    qobject_unref(query_until(qts, "network", "again"));
+    vmnet_add(qts, "{'type': 'vmnet-shared', 'id': 'n', 'mtu': 1400,"
+                   " 'network': 'again'}");
+    qobject_unref(vmnet_query_until(qts, "network", "again"));
     vmnet_daemon_kill();
-    netdev = query_until(qts, "error", NULL);
+    netdev = vmnet_query_until(qts, "error", NULL);
     g_assert_cmpstr(qdict_get_str(netdev, "state"), !=, "up");
     g_assert_false(qdict_haskey(netdev, "network"));
     qobject_unref(netdev);
     vmnet_daemon_restart();
-    netdev = query_until(qts, "network", "again");
+    netdev = vmnet_query_until(qts, "network", "again");
     g_assert_cmpstr(qdict_get_str(netdev, "state"), ==, "up");
     g_assert_cmpint(qdict_get_int(netdev, "mtu"), ==, 1400);
     g_assert_cmpint(qdict_get_int(netdev, "reconnects"), ==, 1);
     qobject_unref(netdev);
     qtest_quit(qts);
-}
-
-/* Run QEMU with a command line that it refuses: its message. */
-static void expect_refusal(const char *const *arguments, const char *text)
-{
-    g_autofree char *message = NULL;
-    g_autoptr(GPtrArray) argv = g_ptr_array_new();
-    int status;
-
-    g_ptr_array_add(argv, (char *)getenv("QTEST_QEMU_BINARY"));
-    for (; *arguments; arguments++) {
-        g_ptr_array_add(argv, (char *)*arguments);
-    }
-    g_ptr_array_add(argv, NULL);
-    g_assert_true(g_spawn_sync(NULL, (char **)argv->pdata, NULL,
-                               G_SPAWN_STDOUT_TO_DEV_NULL, NULL, NULL, NULL,
-                               &message, &status, NULL));
-    g_assert_true(WIFEXITED(status));
-    g_assert_cmpint(WEXITSTATUS(status), ==, 1);
-    if (!strstr(message, text)) {
-        g_error("'%s' instead of '%s'", message, text);
-    }
 }
 
 static void test_command_line(void)
@@ -379,8 +304,8 @@ static void test_command_line(void)
         "-netdev", "vmnet-shared,id=n,mtu=many", NULL,
     };
 
-    expect_refusal(wrong, "Invalid parameter 'net-uuid'");
-    expect_refusal(number, "Parameter 'mtu' expects");
+    vmnet_expect_refusal(wrong, "Invalid parameter 'net-uuid'");
+    vmnet_expect_refusal(number, "Parameter 'mtu' expects");
 }
 
 /* -sandbox spawn=deny: never to fork, and to say so. */
@@ -396,14 +321,15 @@ static void test_sandbox(void)
 
     qts = qtest_init("-M none -nodefaults -sandbox on,spawn=deny"
                      " -netdev vmnet-shared,id=n");
-    qobject_unref(query_until(qts, "state", "up"));
+    qobject_unref(vmnet_query_until(qts, "state", "up"));
     qtest_quit(qts);
 
     /* Nor by the daemon that this state folder belongs to. */
     setenv("VMNET_SOCKET", nobody, 1);
     setenv("XDG_STATE_HOME", nobody, 1);
-    expect_refusal(arguments, "vmnetd is not running and -sandbox spawn=deny "
-                   "forbids starting it; enable vmnetd.socket");
+    vmnet_expect_refusal(arguments, "vmnetd is not running and -sandbox "
+                         "spawn=deny forbids starting it; enable "
+                         "vmnetd.socket");
     unsetenv("VMNET_SOCKET");
     setenv("XDG_STATE_HOME", vmnet_daemon_folder(), 1);
 }

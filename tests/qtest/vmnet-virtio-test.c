@@ -8,146 +8,15 @@
 #include "qemu/osdep.h"
 #include <arpa/inet.h>
 #include "libqtest.h"
-#include "libqos/malloc-pc.h"
-#include "libqos/pci-pc.h"
-#include "libqos/virtio-pci.h"
 #include "qemu/bswap.h"
-#include "standard-headers/linux/virtio_config.h"
-#include "standard-headers/linux/virtio_net.h"
 #include "vmnet-daemon.h"
-#include "vmnet-frames.h"
+#include "vmnet-machine.h"
 
-#define NIC_SLOT 5
-#define HEADER_BYTES sizeof(struct virtio_net_hdr_v1)
-#define BUFFER_BYTES (65550 + HEADER_BYTES)
-#define N_BUFFERS 32
-#define LARGE_BYTES (69632 - HEADER_BYTES)
+#define LARGE_BYTES (69632 - VMNET_HEADER_BYTES)
 #define TAKES_TSO ((1ULL << VIRTIO_NET_F_GUEST_CSUM) \
                    | (1ULL << VIRTIO_NET_F_GUEST_TSO4))
 #define SENDS_TSO ((1ULL << VIRTIO_NET_F_CSUM) \
                    | (1ULL << VIRTIO_NET_F_HOST_TSO4))
-
-typedef struct Machine {
-    TestNic port;
-    QTestState *qts;
-    QGuestAllocator alloc;
-    QPCIBus *bus;
-    QVirtioPCIDevice *dev;
-    QVirtQueue *rx, *tx;
-    uint64_t tx_buffer;
-} Machine;
-
-static void give_room(Machine *m, uint64_t buffer)
-{
-    uint32_t head = qvirtqueue_add(m->qts, m->rx, buffer, BUFFER_BYTES, true,
-                                   false);
-
-    qvirtqueue_kick(m->qts, &m->dev->vdev, m->rx, head);
-}
-
-static void transmit_with(Machine *m, const struct virtio_net_hdr_v1 *header,
-                          const uint8_t *frame, size_t size)
-{
-    uint32_t head;
-
-    qtest_memwrite(m->qts, m->tx_buffer, header, HEADER_BYTES);
-    qtest_memwrite(m->qts, m->tx_buffer + HEADER_BYTES, frame, size);
-    head = qvirtqueue_add(m->qts, m->tx, m->tx_buffer, HEADER_BYTES + size,
-                          false, false);
-    qvirtqueue_kick(m->qts, &m->dev->vdev, m->tx, head);
-    qvirtio_wait_used_elem(m->qts, &m->dev->vdev, m->tx, head, NULL,
-                           VMNET_WAIT_US);
-}
-
-static void transmit(TestNic *port, const uint8_t *frame, size_t size)
-{
-    const struct virtio_net_hdr_v1 header = { 0 };
-
-    transmit_with(container_of(port, Machine, port), &header, frame, size);
-}
-
-/* Header and the first @max bytes of the frame; its size, 0: none has come */
-static size_t receive_with(Machine *m, struct virtio_net_hdr_v1 *header,
-                           uint8_t *frame, size_t max)
-{
-    uint32_t desc, len;
-    uint64_t buffer;
-
-    if (!qvirtqueue_get_buf(m->qts, m->rx, &desc, &len)) {
-        return 0;
-    }
-    buffer = qtest_readq(m->qts, m->rx->desc
-                                 + desc * sizeof(struct vring_desc));
-    g_assert_cmpuint(len, >, HEADER_BYTES);
-    qtest_memread(m->qts, buffer, header, HEADER_BYTES);
-    qtest_memread(m->qts, buffer + HEADER_BYTES, frame,
-                  MIN(len - HEADER_BYTES, max));
-    give_room(m, buffer);
-    return len - HEADER_BYTES;
-}
-
-static size_t receive(TestNic *port, uint8_t *frame)
-{
-    struct virtio_net_hdr_v1 header;
-
-    return receive_with(container_of(port, Machine, port), &header, frame,
-                        VMNET_FRAME_BYTES);
-}
-
-/* Of what is offered, take @features and what every driver takes. */
-static void start_driver(Machine *m, uint64_t features)
-{
-    QVirtioDevice *vdev = &m->dev->vdev;
-    uint64_t offered;
-    unsigned i;
-
-    qvirtio_pci_device_enable(m->dev);
-    qvirtio_start_device(vdev);
-    offered = qvirtio_get_features(vdev);
-    features |= 1ULL << VIRTIO_F_VERSION_1;
-    g_assert_cmphex(offered & features, ==, features);
-    qvirtio_set_features(vdev, features);
-    m->rx = qvirtqueue_setup(vdev, &m->alloc, 0);
-    m->tx = qvirtqueue_setup(vdev, &m->alloc, 1);
-    qvirtio_set_driver_ok(vdev);
-    for (i = 0; i < N_BUFFERS; i++) {
-        give_room(m, guest_alloc(&m->alloc, BUFFER_BYTES));
-    }
-    m->tx_buffer = guest_alloc(&m->alloc, BUFFER_BYTES);
-}
-
-static Machine *machine_new(const char *netdev, uint8_t number,
-                            uint64_t features)
-{
-    Machine *m = g_new0(Machine, 1);
-    QPCIAddress address = { .devfn = QPCI_DEVFN(NIC_SLOT, 0) };
-
-    m->port.transmit = transmit;
-    m->port.receive = receive;
-    memcpy(m->port.mac, (uint8_t[]){ 0x52, 0x54, 0, 0x78, 0, number }, 6);
-    m->qts = qtest_initf("-M pc -nodefaults -netdev %s,id=n -device "
-                         "virtio-net-pci,netdev=n,id=nic,romfile=,addr=%d,"
-                         "mac=52:54:00:78:00:%02x", netdev, NIC_SLOT, number);
-    pc_alloc_init(&m->alloc, m->qts, ALLOC_NO_FLAGS);
-    m->bus = qpci_new_pc(m->qts, &m->alloc);
-    m->dev = virtio_pci_new(m->bus, &address);
-    g_assert_nonnull(m->dev);
-    start_driver(m, features);
-    return m;
-}
-
-static void machine_free(Machine *m)
-{
-    qvirtqueue_cleanup(m->dev->vdev.bus, m->rx, &m->alloc);
-    qvirtqueue_cleanup(m->dev->vdev.bus, m->tx, &m->alloc);
-    qvirtio_pci_device_disable(m->dev);
-    g_free(m->dev->pdev);
-    g_free(m->dev);
-    qpci_free_pc(m->bus);
-    alloc_destroy(&m->alloc);
-    qtest_quit(m->qts);
-    g_free(m);
-}
 
 /* What a guest does first, and @features do not change it. */
 static void test_dhcp_arp_ping(gconstpointer features)
@@ -181,7 +50,7 @@ static void send_tso(Machine *m)
     vmnet_ipv4(frame, 6, 0xc0000201, 0xc0000202, sizeof(frame) - 14);
     frame[46] = 0x50;
     frame[47] = 0x10;
-    transmit_with(m, &header, frame, sizeof(frame));
+    machine_transmit(m, &header, frame, sizeof(frame));
 }
 
 /* The next TCP frame: its size */
@@ -191,7 +60,7 @@ static size_t await_tcp(Machine *m, struct virtio_net_hdr_v1 *header)
     uint8_t frame[64];
 
     do {
-        size_t size = receive_with(m, header, frame, sizeof(frame));
+        size_t size = machine_receive(m, header, frame, sizeof(frame));
 
         if (size >= TCP_FRAME_BYTES && lduw_be_p(frame + 12) == 0x0800
             && frame[23] == 6) {
@@ -227,7 +96,7 @@ static void test_offloads(void)
     g_assert_cmpint(header.flags, ==, 0);
 
     /* After a reset it has not said so. */
-    start_driver(b, 0);
+    machine_start_driver(b, 0);
     do {
         send_tso(a);
         size = await_tcp(b, &header);
@@ -267,7 +136,7 @@ static void test_hot_unplug(void)
 
     qtest_qmp_assert_success(m->qts, "{'execute': 'netdev_del',"
                              " 'arguments': {'id': 'n'}}");
-    start_driver(m, 0);
+    machine_start_driver(m, 0);
     qtest_qmp_assert_success(m->qts, "{'execute': 'query-status'}");
     machine_free(m);
 }
@@ -280,7 +149,7 @@ static void test_large(void)
     uint64_t usual = m->tx_buffer;
     uint32_t gateway;
 
-    m->tx_buffer = guest_alloc(&m->alloc, HEADER_BYTES + LARGE_BYTES);
+    m->tx_buffer = guest_alloc(&m->alloc, VMNET_HEADER_BYTES + LARGE_BYTES);
     vmnet_ethernet(&m->port, frame, vmnet_broadcast, 0x88b5);
     m->port.transmit(&m->port, frame, LARGE_BYTES);
     m->tx_buffer = usual;
@@ -391,7 +260,7 @@ static void send_tcp(Machine *m, const Peer *peer, uint16_t port, uint8_t flags,
     stw_be_p(pseudo + 8, 6);
     stw_be_p(pseudo + 10, size);
     stw_be_p(frame + 50, ~vmnet_checksum(pseudo, sizeof(pseudo)));
-    transmit_with(m, &header, frame, 34 + size);
+    machine_transmit(m, &header, frame, 34 + size);
 }
 
 static void test_tcp(void)

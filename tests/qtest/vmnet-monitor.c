@@ -1,0 +1,93 @@
+/*
+ * What tests of the vmnet netdevs say to QEMU, and expect it to say
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "qemu/osdep.h"
+#include "libqtest.h"
+#include "qapi/error.h"
+#include "vmnet-monitor.h"
+#if QEMU_VERSION_MAJOR >= 10
+#include "qobject/qdict.h"
+#include "qobject/qjson.h"
+#include "qobject/qlist.h"
+#else
+#include "qapi/qmp/qdict.h"
+#include "qapi/qmp/qjson.h"
+#include "qapi/qmp/qlist.h"
+#endif
+
+#define WAIT_S 10
+
+void vmnet_add(QTestState *qts, const char *options)
+{
+    qtest_qmp_assert_success(qts, "{'execute': 'netdev_add', 'arguments': %p}",
+                             qobject_from_json(options, &error_abort));
+}
+
+QDict *vmnet_query(QTestState *qts)
+{
+    QDict *response = qtest_qmp(qts, "{'execute': 'query-vmnet'}");
+    QList *list = qdict_get_qlist(response, "return");
+    QDict *netdev;
+
+    g_assert_nonnull(list);
+    g_assert_cmpuint(qlist_size(list), ==, 1);
+    netdev = qobject_to(QDict, qlist_peek(list));
+    qobject_ref(netdev);
+    qobject_unref(response);
+    return netdev;
+}
+
+QDict *vmnet_query_until(QTestState *qts, const char *member,
+                         const char *value)
+{
+    gint64 end = g_get_monotonic_time() + WAIT_S * G_USEC_PER_SEC;
+
+    for (;;) {
+        QDict *netdev = vmnet_query(qts);
+        const char *now = qdict_get_try_str(netdev, member);
+
+        if (now && (!value || !strcmp(now, value))) {
+            return netdev;
+        }
+        if (g_get_monotonic_time() > end) {
+            g_error("%s is '%s' instead of '%s'", member, now ?: "absent",
+                    value ?: "there");
+        }
+        qobject_unref(netdev);
+        g_usleep(2000);
+    }
+}
+
+void vmnet_expect_error(QDict *response, const char *text)
+{
+    QDict *error = qdict_get_qdict(response, "error");
+
+    if (!error) {
+        g_error("no error, but there should be '%s'", text);
+    }
+    g_assert_cmpstr(qdict_get_str(error, "desc"), ==, text);
+    qobject_unref(response);
+}
+
+void vmnet_expect_refusal(const char *const *arguments, const char *text)
+{
+    g_autofree char *message = NULL;
+    g_autoptr(GPtrArray) argv = g_ptr_array_new();
+    int status;
+
+    g_ptr_array_add(argv, (char *)getenv("QTEST_QEMU_BINARY"));
+    for (; *arguments; arguments++) {
+        g_ptr_array_add(argv, (char *)*arguments);
+    }
+    g_ptr_array_add(argv, NULL);
+    g_assert_true(g_spawn_sync(NULL, (char **)argv->pdata, NULL,
+                               G_SPAWN_STDOUT_TO_DEV_NULL, NULL, NULL, NULL,
+                               &message, &status, NULL));
+    g_assert_true(WIFEXITED(status));
+    g_assert_cmpint(WEXITSTATUS(status), ==, 1);
+    if (!strstr(message, text)) {
+        g_error("'%s' instead of '%s'", message, text);
+    }
+}
