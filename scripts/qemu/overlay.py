@@ -3,14 +3,15 @@
     overlay.py apply SOURCE
     overlay.py series SOURCE FOLDER
 
-Run by scripts/build-qemu. Applying twice changes nothing, and a file that has
+Run by scripts/build-qemu. Files that are edited are kept as they were under
+.vmnet/ in SOURCE, from where they are edited when this is run again: by other
+hooks than the last time, say. Applying twice changes nothing, and a file that has
 not changed keeps its time.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -41,19 +42,35 @@ def variables(source):
     return {'os': 'host_os' if '\nhost_os = ' in text else 'targetos'}
 
 
-def apply_patch(source, patch):
-    """Copy and edit; nothing is written when a hook does not fit."""
+def original(source, name):
+    """The text of a file without our edits, unless it was edited since."""
+    text = read(os.path.join(source, name))
+    kept = os.path.join(source, '.vmnet', name)
+    if os.path.exists(kept) and read(kept + '.edited') == text:
+        return read(kept)
+    return text
+
+
+def keep(source, name, before, after):
+    """For original(), the next time."""
+    kept = os.path.join(source, '.vmnet', name)
+    write_changed(kept, before)
+    write_changed(kept + '.edited', after)
+
+
+def apply_patches(source, patches):
+    """Copy and edit; nothing is written when a hook does not fit. Returns what
+    edited files were and are."""
     known = variables(source)
-    edited = {}
-    for hook in patch.hooks:
-        path = os.path.join(source, hook.path)
-        if path not in edited:
-            edited[path] = read(path)
-        edited[path] = hook.apply(edited[path], known)
-    for name in patch.files:
-        edited[os.path.join(source, name)] = read(os.path.join(TOP, name))
-    for path, text in edited.items():
-        write_changed(path, text)
+    edits = {}
+    for hook in (hook for patch in patches for hook in patch.hooks):
+        before, after = edits.get(hook.path) or [original(source, hook.path)] * 2
+        edits[hook.path] = before, hook.apply(after, known)
+    for name in (name for patch in patches for name in patch.files):
+        write_changed(os.path.join(source, name), read(os.path.join(TOP, name)))
+    for name, (_, after) in edits.items():
+        write_changed(os.path.join(source, name), after)
+    return edits
 
 
 def check_source(source):
@@ -72,8 +89,8 @@ def check_source(source):
 def apply(source):
     """The whole overlay."""
     check_source(source)
-    for patch in PATCHES:
-        apply_patch(source, patch)
+    for name, (before, after) in apply_patches(source, PATCHES).items():
+        keep(source, name, before, after)
 
 
 def git(tree, *arguments):
@@ -82,27 +99,19 @@ def git(tree, *arguments):
                           stdout=subprocess.PIPE, encoding='utf-8').stdout
 
 
-def touched(patch):
-    """Paths of a patch."""
-    return sorted(set(patch.files) | {hook.path for hook in patch.hooks})
-
-
 def series(source, folder):
     """Commit each patch to a copy of what it touches; format-patch those."""
     check_source(source)
     with tempfile.TemporaryDirectory(prefix='qemu-series-') as tree:
         for path in ['VERSION', 'meson.build'] + [
-                path for patch in PATCHES for path in touched(patch)]:
-            if os.path.exists(os.path.join(source, path)):
-                os.makedirs(os.path.join(tree, os.path.dirname(path)),
-                            exist_ok=True)
-                shutil.copy(os.path.join(source, path), os.path.join(tree, path))
+                hook.path for patch in PATCHES for hook in patch.hooks]:
+            write_changed(os.path.join(tree, path), original(source, path))
         git(tree, 'init', '-q')
         git(tree, 'add', '-A')
         git(tree, 'commit', '-q', '-m', 'QEMU ' + read(
             os.path.join(source, 'VERSION')).strip())
         for patch in PATCHES:
-            apply_patch(tree, patch)
+            apply_patches(tree, [patch])
             git(tree, 'add', '-A')
             git(tree, 'commit', '-q', '-s', '-m', patch.subject, '-m', patch.body)
         print(git(tree, 'format-patch', '-o', os.path.abspath(folder),
