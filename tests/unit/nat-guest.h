@@ -57,7 +57,7 @@ typedef struct Guest {
     IpAddr loopback;
     int64_t now_ms;
     int64_t deadline_ms;
-    size_t room;
+    size_t room, asked_room;    /* of its port; what was told last */
     unsigned offloads;      /* that its port takes */
     bool neighbour_known;
     bool any_mac;           /* frames may be for others: flows were made up */
@@ -136,6 +136,7 @@ static inline size_t guest_room(void *opaque, const MacAddr *mac,
     Guest *g = opaque;
 
     g_assert_true(g->any_mac || mac_equal(mac, &g->mac));
+    g->asked_room = g->room;
     return g->room;
 }
 

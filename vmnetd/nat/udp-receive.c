@@ -14,10 +14,11 @@
  * its port does not take that, by the switch.  Datagrams over the MTU leave in
  * fragments: all of a datagram's, or none.
  *
- * How many there will be is known only when the message has been read.  As many
- * are read as fit if they are no longer than the last ones; where the guest's
- * port has no room all the same, the message and those behind it are kept, and
- * the socket is not read until they have left.
+ * How much room that takes is known only when the message has been read.  As
+ * many are read as fit if they are no longer than the last ones; where the
+ * guest's port has no room all the same, the message and those behind it are
+ * kept, and the socket is not read until they have left, a part of a message at
+ * a time if need be.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -41,9 +42,18 @@ typedef struct UdpMessage {
     size_t len, size;
 } UdpMessage;
 
+/* Room for a frame, besides its payload. */
+#define ROOM_PER_FRAME (UDP_HEADROOM + NAT_FRAME_OVERHEAD)
+
+/**
+ * UdpKept:
+ * @message: what is left of it: @data from @at on
+ * @bytes: of @data
+ */
 typedef struct UdpKept {
     GList link;
     UdpMessage message;
+    size_t at, bytes;
     int64_t until_ms;
     uint8_t data[];
 } UdpKept;
@@ -117,19 +127,17 @@ static bool udp_is_one_frame(const UdpSocket *sock, const UdpMessage *message)
            udp_n_datagrams(message) <= LIMIT_SEGMENTS_PER_FRAME;
 }
 
-/* Bytes of the room of a port with @offloads; NAT_ROOM_WANTED at most. */
+/* Bytes of the room of a port with @offloads. */
 static size_t udp_need(const UdpSocket *sock, const UdpMessage *message,
                        unsigned offloads)
 {
-    const size_t per_frame = UDP_HEADROOM + NAT_FRAME_OVERHEAD;
-
     if (!udp_is_one_frame(sock, message)) {
         return udp_frame_bytes(sock) *
                frag_count(sock->guest.addr.family,
                           UDP_HEADER_LEN + message->len,
                           sock->nat->config.mtu_bytes);
     }
-    return message->len + per_frame *
+    return message->len + ROOM_PER_FRAME *
            (offloads & SWITCH_OFFLOAD_USO ? 1 : udp_n_datagrams(message));
 }
 
@@ -185,12 +193,11 @@ static void udp_output_long(UdpSocket *sock, const UdpMessage *message,
     }
 }
 
-static void udp_output_kept(UdpSocket *sock, UdpKept *kept, unsigned offloads,
-                            int64_t now_ms)
+static void udp_output(UdpSocket *sock, const UdpMessage *message,
+                       uint8_t *data, unsigned offloads, int64_t now_ms)
 {
-    const UdpMessage *message = &kept->message;
     uint8_t head[UDP_HEADROOM];
-    struct iovec iov[2] = { { 0 }, { kept->data, message->len } };
+    struct iovec iov[2] = { { 0 }, { data, message->len } };
     Frame frame;
 
     nat_out_flush(sock->nat, now_ms);
@@ -198,7 +205,7 @@ static void udp_output_kept(UdpSocket *sock, UdpKept *kept, unsigned offloads,
         udp_frame(sock, message, &frame, head, iov, 1, offloads);
         nat_output(sock->nat, &frame, 1, now_ms);
     } else {
-        udp_output_long(sock, message, kept->data, now_ms);
+        udp_output_long(sock, message, data, now_ms);
     }
 }
 
@@ -209,7 +216,8 @@ static UdpKept *udp_kept_new(const UdpMessage *message, const Frame *source,
     UdpKept *kept = g_malloc(sizeof(*kept) + message->len);
 
     *kept = (UdpKept){
-        .link.data = kept, .message = *message, .until_ms = now_ms + KEPT_MS,
+        .link.data = kept, .message = *message, .bytes = message->len,
+        .until_ms = now_ms + KEPT_MS,
     };
     frame_peek(source, offset, kept->data, message->len);
     return kept;
@@ -219,18 +227,18 @@ static void udp_keep(UdpSocket *sock, UdpKept *kept)
 {
     Nat *nat = sock->nat;
 
-    if (nat->kept_bytes + kept->message.len > LIMIT_NAT_KEPT_BYTES) {
+    if (nat->kept_bytes + kept->bytes > LIMIT_NAT_KEPT_BYTES) {
         nat->stats.datagrams_dropped += udp_n_datagrams(&kept->message);
         g_free(kept);
         return;
     }
-    nat->kept_bytes += kept->message.len;
+    nat->kept_bytes += kept->bytes;
     g_queue_push_tail_link(&sock->kept, &kept->link);
 }
 
 static void udp_kept_free(UdpSocket *sock, UdpKept *kept)
 {
-    sock->nat->kept_bytes -= kept->message.len;
+    sock->nat->kept_bytes -= kept->bytes;
     g_queue_unlink(&sock->kept, &kept->link);
     g_free(kept);
 }
@@ -242,17 +250,44 @@ void udp_kept_clear(UdpSocket *sock)
     }
 }
 
-/* False: there is no room for the first of them yet. */
+/* Of @message as much as there is @room for. False: not for a datagram. */
+static bool udp_part(UdpSocket *sock, const UdpMessage *message, size_t room,
+                     unsigned offloads, UdpMessage *ret_part)
+{
+    size_t n = room / (message->size + ROOM_PER_FRAME);
+    bool fits = udp_need(sock, message, offloads) <= room;
+
+    if (!fits && (message->len <= message->size || n == 0)) {
+        return false;
+    }
+    *ret_part = *message;
+    if (!fits) {
+        ret_part->len = n * message->size;
+    }
+    return true;
+}
+
+/*
+ * Leaves nothing, if the port has NAT_ROOM_WANTED; else it is waited for.
+ * False: something is left.
+ */
 static bool udp_send_kept(UdpSocket *sock, unsigned offloads, int64_t now_ms)
 {
     Nat *nat = sock->nat;
 
     while (sock->kept.head) {
         UdpKept *kept = sock->kept.head->data;
+        size_t room = nat_room_bytes(nat, &sock->mac, now_ms);
+        UdpMessage part;
 
-        if (nat_room_bytes(nat, &sock->mac, now_ms) >=
-            udp_need(sock, &kept->message, offloads)) {
-            udp_output_kept(sock, kept, offloads, now_ms);
+        if (udp_part(sock, &kept->message, room, offloads, &part)) {
+            udp_output(sock, &part, kept->data + kept->at, offloads, now_ms);
+            kept->at += part.len;
+            kept->message.len -= part.len;
+            kept->until_ms = now_ms + KEPT_MS;
+            if (kept->message.len) {
+                continue;
+            }
         } else if (now_ms < kept->until_ms) {
             return false;
         } else {
@@ -374,7 +409,7 @@ static void deliver_message(UdpDelivery *d, const UdpMessage *message,
                                                 d->now_ms);
 
         deliver_frames(d);
-        udp_output_kept(sock, kept, d->offloads, d->now_ms);
+        udp_output(sock, message, kept->data, d->offloads, d->now_ms);
     }
 }
 
@@ -467,7 +502,7 @@ static bool udp_read_batch(UdpSocket *sock, int *ret_n, int64_t now_ms)
     if (*ret_n > 0) {
         udp_deliver(sock, &r, *ret_n, room, offloads, now_ms);
     }
-    return sock->kept.head == NULL;
+    return udp_send_kept(sock, offloads, now_ms);
 }
 
 void udp_socket_read(UdpSocket *sock, int64_t now_ms)
