@@ -173,3 +173,23 @@ def test_one_whose_guest_moves_too_often(daemon, listener):
             assert not listener.is_right()
             while not listener.is_right():
                 listener.wait('FORWARD_ADDED')
+
+
+def test_one_who_does_not_read(daemon, listener):
+    """It is told that there was more, behind all that was kept for it."""
+    with daemon.qmp() as other:
+        other.call('netdev_add', type='vmnet-host', id='n0', vm='v' * 100)
+        for _ in range(2000):
+            port = other.call('forward-add', netdev='n0', guest_port=22,
+                              protocol='udp', **LOOPBACK)['host-port']
+            other.call('forward-remove', protocol='udp',
+                       host_address='127.0.0.1', host_port=port)
+        lost = listener.client.wait_event('EVENTS_LOST')['data']['count']
+        told = [event for event in listener.client.events
+                if event['event'].startswith('FORWARD')]
+        assert lost > 0 and len(told) + lost == 4000
+        listener.client.events.clear()
+        listener.known.clear()
+        other.call('forward-add', netdev='n0', guest_port=22, **LOOPBACK)
+        listener.wait('FORWARD_ADDED')
+        assert listener.is_right()

@@ -7,6 +7,7 @@
 
 #include <unistd.h>
 
+#include "control/event.h"
 #include "control/forward.h"
 #include "control/netdev.h"
 #include "control/network-commands.h"
@@ -52,6 +53,11 @@ static void on_closed(void *opaque)
     control_touch(control);
 }
 
+static void on_caught_up(void *opaque, uint64_t n_lost)
+{
+    event_send_losses(opaque, n_lost);
+}
+
 Client *client_new(Control *control, int fd, pid_t pid, uid_t uid, GError **error)
 {
     g_autoptr(Client) client = g_new0(Client, 1);
@@ -63,6 +69,7 @@ Client *client_new(Control *control, int fd, pid_t pid, uid_t uid, GError **erro
         .greeting = hello,
         .client = client,
         .closed = on_closed,
+        .caught_up = on_caught_up,
     };
 
     client->control = control;

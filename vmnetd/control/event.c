@@ -32,13 +32,12 @@ bool event_guest_allowed(void)
     return true;
 }
 
-void event_send(Control *control, QapiEvent event, JsonValue *data)
+/* (transfer full); @data too */
+static char *event_line(QapiEvent event, JsonValue *data)
 {
     g_autoptr(JsonValue) message = json_dict();
     JsonValue *timestamp = json_dict();
     int64_t now_us = g_get_real_time();
-    g_autofree char *line = NULL;
-    unsigned i;
 
     json_dict_set_int(timestamp, "seconds", now_us / G_USEC_PER_SEC);
     json_dict_set_int(timestamp, "microseconds", now_us % G_USEC_PER_SEC);
@@ -47,12 +46,28 @@ void event_send(Control *control, QapiEvent event, JsonValue *data)
     if (data) {
         json_dict_set(message, "data", data);
     }
-    line = json_to_text(message);
+    return json_to_text(message);
+}
+
+void event_send(Control *control, QapiEvent event, JsonValue *data)
+{
+    g_autofree char *line = event_line(event, data);
+    unsigned i;
+
     for (i = 0; i < control->clients->len; i++) {
         Client *client = g_ptr_array_index(control->clients, i);
 
         qmp_session_send_event(client->qmp, line);
     }
+}
+
+void event_send_losses(Client *client, uint64_t n_lost)
+{
+    g_autofree char *line =
+        event_line(QAPI_EVENT_EVENTS_LOST,
+                   qapi_event_encode_EVENTS_LOST(n_lost));
+
+    qmp_session_send_event(client->qmp, line);
 }
 
 static void on_started(void *opaque, Network *network)

@@ -12,6 +12,9 @@
 /** event_send: @data (transfer full, nullable): what qapi_event_encode_X gives. */
 void event_send(Control *control, QapiEvent event, JsonValue *data);
 
+/** event_send_losses: to @client alone: @n_lost events did not reach it. */
+void event_send_losses(Client *client, uint64_t n_lost);
+
 /**
  * event_guest_allowed: Guests cause some events (a guest that releases and
  * requests in a loop), so they have a rate, as such events have in QEMU.

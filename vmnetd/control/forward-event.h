@@ -2,7 +2,8 @@
  * What clients are told of forwards
  *
  * Whoever asks once (query-forwards) and then listens knows all forwards at
- * every time: each one that is made, moves or ends is told, in that order.
+ * every time: each one that is made, moves or ends is told, in that order.  A
+ * client that did not read is told to ask again (EVENTS_LOST).
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

@@ -44,6 +44,7 @@ struct QmpSession {
     const QmpCommand *commands;
     void *client;
     void (*closed)(void *client);
+    void (*caught_up)(void *client, uint64_t n_lost);
 
     JsonStream *stream;
     bool negotiated;
@@ -52,7 +53,7 @@ struct QmpSession {
 
     GString *out;
     size_t out_sent;        /* bytes of @out that the kernel has */
-    uint64_t events_lost;
+    uint64_t events_lost, losses_told;
 
     int fds[LIMIT_CLIENT_FDS];
     unsigned n_fds;
@@ -70,7 +71,8 @@ static void update_events(QmpSession *session)
     if (!session->paused && !session->stopped) {
         events |= EPOLLIN;
     }
-    if (output_pending(session)) {
+    if (output_pending(session)
+        || session->losses_told < session->events_lost) {
         events |= EPOLLOUT;
     }
     loop_watch_set_events(session->watch, events);
@@ -345,6 +347,17 @@ static bool input_read(QmpSession *session)
     return true;
 }
 
+/* After what was queued before the first of them was lost. */
+static void tell_losses(QmpSession *session)
+{
+    uint64_t n_lost = session->events_lost - session->losses_told;
+
+    if (n_lost && !output_pending(session)) {
+        session->losses_told = session->events_lost;
+        session->caught_up(session->client, n_lost);
+    }
+}
+
 static void on_ready(void *opaque, uint32_t events, int64_t now_ms)
 {
     QmpSession *session = opaque;
@@ -352,6 +365,7 @@ static void on_ready(void *opaque, uint32_t events, int64_t now_ms)
 
     if (events & EPOLLOUT) {
         output_flush(session);
+        tell_losses(session);
         if (session->paused && !session->stopped &&
             output_pending(session) <= OUTPUT_FULL) {
             session->paused = false;
@@ -384,6 +398,7 @@ QmpSession *qmp_session_new(const QmpSessionConfig *config, GError **error)
     session->commands = config->commands;
     session->client = config->client;
     session->closed = config->closed;
+    session->caught_up = config->caught_up;
     session->out = g_string_new(NULL);
     session->stream = json_stream_new(&limits, on_value, session);
     session->watch = loop_watch_new(config->loop, config->fd, EPOLLIN, on_ready,

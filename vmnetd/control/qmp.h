@@ -25,6 +25,8 @@ typedef struct QmpSession QmpSession;
  * @client: first argument of every command, and of @closed
  * @closed: the connection has ended; called from the loop, never from within
  *     a command or another function of this header.  Must free the session.
+ * @caught_up: the client has read all that was queued, and did not get
+ *     @n_lost events that came meanwhile; called from the loop, too
  */
 typedef struct QmpSessionConfig {
     Loop *loop;
@@ -33,6 +35,7 @@ typedef struct QmpSessionConfig {
     JsonValue *greeting;
     void *client;
     void (*closed)(void *client);
+    void (*caught_up)(void *client, uint64_t n_lost);
 } QmpSessionConfig;
 
 /**
