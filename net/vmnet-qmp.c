@@ -263,6 +263,12 @@ static void forward_event(VmnetNetdev *netdev, QDict *dict, bool added)
     }
 }
 
+/* We did not read: this process was stopped for long. */
+static void events_lost(VmnetNetdev *netdev, QDict *dict, bool unused)
+{
+    vmnet_known_refresh(netdev);
+}
+
 static const struct {
     const char *name;
     void (*take)(VmnetNetdev *netdev, QDict *dict, bool added);
@@ -272,6 +278,7 @@ static const struct {
     { "LEASE_REMOVED", lease_event, false },
     { "FORWARD_ADDED", forward_event, true },
     { "FORWARD_REMOVED", forward_event, false },
+    { "EVENTS_LOST", events_lost, true },
 };
 
 void vmnet_known_event(VmnetNetdev *netdev, const char *name, const char *data)

@@ -8,6 +8,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 """
 
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -196,6 +197,39 @@ def test_forwards(boot, daemon, tmp_path):
     forwards(monitor, [80])
     monitor.call('vmnet-forward-remove', **listener)
     assert monitor.call('query-vmnet')[0]['forwards'] == []
+
+
+def test_a_process_that_was_stopped(daemon, tmp_path):
+    """It learns of a forward that was made when it had lost events."""
+    if not os.access(QEMU, os.X_OK):
+        pytest.skip('needs a QEMU that scripts/build-qemu has built')
+    path = str(tmp_path / 'monitor')
+    listener = {'netdev': 'n0', 'host_address': '127.0.0.1', 'host_port': 0}
+    with subprocess.Popen([QEMU, '-machine', 'none', '-nodefaults', '-display',
+                           'none', '-netdev', 'vmnet-shared,id=net0', '-qmp',
+                           'unix:%s,server=on,wait=off' % path],
+                          env=daemon.env) as process:
+        try:
+            end = time.monotonic() + 20
+            while not os.path.exists(path):
+                assert time.monotonic() < end and process.poll() is None
+                time.sleep(0.01)
+            monitor = Qmp(path)
+            while 'network' not in monitor.call('query-vmnet')[0]:
+                assert time.monotonic() < end
+            os.kill(process.pid, signal.SIGSTOP)
+            with daemon.qmp() as other:
+                other.call('netdev_add', type='vmnet-shared', id='n0',
+                           vm='v' * 100)
+                for _ in range(2000):
+                    made = other.call('forward-add', guest_port=22, **listener)
+                    other.call('forward-remove', host_address='127.0.0.1',
+                               host_port=made['host-port'])
+                made = other.call('forward-add', guest_port=23, **listener)
+                os.kill(process.pid, signal.SIGCONT)
+                assert forwards(monitor, [23])[23] == made
+        finally:
+            process.kill()
 
 
 def waited_for_cpu(*pids):
