@@ -676,10 +676,31 @@ static void test_stop(void)
     owner_start(a);
 }
 
-/* A daemon that runs for these tests, in folders of their own. */
-static char *make_home(void)
+static void new_session(gpointer unused)
 {
-    char *dir = g_dir_make_tmp("vmnet-core-XXXXXX", NULL);
+    setsid();
+}
+
+/* @dir goes when this process has gone, in whatever way: its end is the end of
+ * a shell's input.  A daemon that outlives it may be writing for a moment. */
+static void remove_at_the_end(const char *dir)
+{
+    const char *const argv[] = {
+        "sh", "-c", "read -r _; for _ in 1 2 3; do rm -rf \"$0\" 2>/dev/null && "
+        "break; sleep 1; done", dir, NULL
+    };
+    int input;
+
+    g_assert_true(g_spawn_async_with_pipes(NULL, (char **)argv, NULL,
+                                           G_SPAWN_SEARCH_PATH, new_session,
+                                           NULL, NULL, &input, NULL, NULL,
+                                           NULL));
+}
+
+/* A daemon that runs for these tests, in folders of their own. */
+static void make_home(void)
+{
+    g_autofree char *dir = g_dir_make_tmp("vmnet-core-XXXXXX", NULL);
     g_autofree char *state = g_build_filename(dir, "state", NULL);
 
     g_assert_nonnull(dir);
@@ -687,7 +708,7 @@ static char *make_home(void)
     g_setenv("XDG_RUNTIME_DIR", dir, TRUE);
     g_setenv("XDG_STATE_HOME", state, TRUE);
     g_unsetenv("VMNET_SOCKET");
-    return dir;
+    remove_at_the_end(dir);
 }
 
 static void end_process(pid_t pid)
@@ -702,10 +723,8 @@ static void end_process(pid_t pid)
     }
 }
 
-/* End the daemon, and remove what it left. */
-static void end_home(const char *dir)
+static void end_home(void)
 {
-    const char *const rm[] = { "rm", "-rf", dir, NULL };
     g_autoptr(Owner) last = owner_new();
     pid_t daemon, parent;
 
@@ -716,17 +735,14 @@ static void end_home(const char *dir)
         end_process(parent);
     }
     end_process(daemon);
-    g_spawn_sync(NULL, (char **)rm, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL,
-                 NULL, NULL, NULL);
 }
 
 int main(int argc, char **argv)
 {
-    g_autofree char *home = NULL;
     int status;
 
     g_test_init(&argc, &argv, NULL);
-    home = make_home();
+    make_home();
     g_test_add_func("/vmnet-core/no-daemon", test_no_daemon);
     g_test_add_func("/vmnet-core/refused", test_refused);
     g_test_add_func("/vmnet-core/short-frames", test_short_frames);
@@ -743,6 +759,6 @@ int main(int argc, char **argv)
     g_test_add_func("/vmnet-core/offloads-that-change", test_offloads_that_change);
     g_test_add_func("/vmnet-core/stop", test_stop);
     status = g_test_run();
-    end_home(home);
+    end_home();
     return status;
 }
