@@ -62,8 +62,9 @@ def test_nothing_of_ipv6_leaves(bare):
     guest.call('ip', '-6', 'addr', 'replace', '%s/64' % prefix[0x50], 'dev',
                'eth0')
     guest.call('ip', '-6', 'route', 'replace', 'default', 'via', str(prefix[1]))
-    assert guest.run('ping', '-6', '-c', '1', '-W', '3',
-                     str(prefix[1])).returncode == 0
+    done = guest.run('ping', '-6', '-c', '1', '-W', '3', str(prefix[1]))
+    assert done.returncode == 0, done.stdout + guest.call(
+        'ip', '-6', 'neigh') + str(bare.client.call('query-netdevs'))
     for target in ['2001:db8::7', *services.host_addresses()[1]]:
         assert 'Administratively prohibited' in guest.run(
             'ping', '-6', '-c', '1', '-W', '3', target).stdout
