@@ -19,7 +19,7 @@ import time
 import pytest
 
 from lib.instance import BUILD, is_running
-from lib.process import Process
+from lib.process import Process, listens
 from lib.qmp import Qmp
 
 VMNETD = os.path.join(BUILD, 'vmnetd', 'vmnetd')
@@ -120,7 +120,7 @@ def test_inherited_descriptor(vmnetd, idle_daemon):
         env=idle_daemon.env, pass_fds=[theirs.fileno()],
         stderr=subprocess.DEVNULL)
     try:
-        wait_until(lambda: os.path.exists(idle_daemon.socket))
+        wait_until(lambda: listens(idle_daemon.socket))
         with Qmp(idle_daemon.socket) as client:
             assert client.call('query-exports')[0]['connected']
     finally:
@@ -165,7 +165,7 @@ def test_two_daemons_with_two_states(daemon):
          os.path.join(daemon.folder, 'other')], env=daemon.env,
         stderr=subprocess.DEVNULL)
     try:
-        wait_until(lambda: os.path.exists(daemon.socket + '2'))
+        wait_until(lambda: listens(daemon.socket + '2'))
         with Qmp(daemon.socket + '2') as client:
             assert client.call('query-daemon')['pid']
     finally:

@@ -20,7 +20,7 @@ import time
 import pytest
 
 from lib.instance import Instance
-from lib.process import Process
+from lib.process import Process, listens
 from lib.qmp import Qmp
 
 SEED = 0x766d6e65
@@ -169,7 +169,7 @@ def twins():
     try:
         ours.start('--no-supervisor')
         end = time.monotonic() + 10
-        while not os.path.exists(path) and time.monotonic() < end:
+        while not listens(path) and time.monotonic() < end:
             time.sleep(0.01)
         yield path, ours.socket
     finally:

@@ -16,6 +16,7 @@ import time
 
 import pytest
 
+from lib import process
 from lib.testpmd import PROGRAM, Testpmd
 from lib.vmm import BROADCAST, Vmm
 
@@ -93,7 +94,7 @@ class Pair:
             self.start(i)
         for i in range(2):
             if self.listens:
-                assert wait_for(lambda: os.path.exists(self.paths[i]))
+                assert wait_for(lambda: process.listens(self.paths[i]))
                 self.export(i)
             self.greet(i)
 
@@ -247,7 +248,7 @@ def test_others_lose_nothing_when_one_is_killed(daemon, pair, times, packed,
         for _ in range(times):
             made.start(0)
             if listens:
-                assert wait_for(lambda: os.path.exists(made.paths[0]))
+                assert wait_for(lambda: process.listens(made.paths[0]))
                 made.export(0)
             before, rounds = made.counters(0)[0], others.rounds
             made.guests[0].start('txonly')

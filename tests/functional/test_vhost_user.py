@@ -14,6 +14,7 @@ import pytest
 
 from lib.boot import Boot
 from lib.instance import Qmp
+from lib.process import listens
 
 MIB = 192
 
@@ -75,7 +76,7 @@ def test_guest_keeps_its_network_when_the_daemon_end_is_renewed(daemon, boot):
     with daemon.qmp() as client:
         client.call('netdev_add', type='vmnet-shared', id='n0')
         guest = boot('server', vhost_options(path, chardev=',server=on'))
-        wait_for(lambda: os.path.exists(path))
+        wait_for(lambda: listens(path))
         address = {'type': 'unix', 'path': path}
         client.call('export-add', type='vhost-user', id='e0', netdev='n0',
                     addr=address, server=False)
@@ -132,7 +133,7 @@ def test_migration_between_two_stock_qemus(daemon, boot):
         lease = source.dhcp()
         assert lease
         source.run('ping -i 0.1 %s > /tmp/pings 2>&1 &' % lease['router'])
-        wait_for(lambda: os.path.exists(stream))
+        wait_for(lambda: listens(stream))
         qmp = Qmp(monitors[0])
         qmp.call('migrate', uri='unix:' + stream)
         wait_for(lambda: qmp.call('query-migrate').get('status') == 'completed',

@@ -1,4 +1,4 @@
-"""Processes for which no test waits in vain.
+"""Processes for which no test waits in vain, and their sockets.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
@@ -7,6 +7,20 @@ import subprocess
 import threading
 
 WAIT_S = 60
+ACCEPTING = 0x10000     # __SO_ACCEPTCON of <linux/net.h>
+
+
+def listens(path):
+    """
+    Does a Unix socket at @path take connections?  It has its name before it does.
+    Nobody is connected to.
+    """
+    with open('/proc/net/unix', encoding='utf-8', errors='replace') as table:
+        for line in table:
+            words = line.rstrip('\n').split(None, 7)
+            if words[-1] == path and int(words[3], 16) & ACCEPTING:
+                return True
+    return False
 
 
 class Process(subprocess.Popen):
