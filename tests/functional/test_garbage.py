@@ -85,11 +85,11 @@ def long_member():
 
 GARBAGE = {
     'random': random.Random(1).randbytes(200000),
-    'zeros': bytes(200000),
-    'deep': b'[' * 100000 + b']' * 100000,
+    'zeros': bytes(50000),
+    'deep': b'[' * 30000 + b']' * 30000,
     'open': b'{"execute": {"a": [' * 20000,
     'long': long_member(),
-    'tokens': b'[' + b'0,' * 100000 + b'0]',
+    'tokens': b'[' + b'0,' * 40000 + b'0]',
     'escapes': b'"' + b'\\ud800' * 50000 + b'"',
     'utf-8': b'{"execute": "\xc0\x80\xed\xa0\x80\xf8\x88\x80\x80\x80"}' * 1000,
     'numbers': b'{"id": 1' + b'0' * 60000 + b'e999999999}\n',
