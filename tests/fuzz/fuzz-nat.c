@@ -103,7 +103,7 @@ static void do_uncut(World *w, Cursor *c)
     static const uint8_t data[65536];
     IpHeaders headers = guest_headers(w->g);
     uint8_t buf[FRAME_LEN_MAX];
-    size_t len = MIN(cursor_u16(c), 65000);
+    size_t len = cursor_u16(c) % 65000;
     size_t n = udp_headers_build_partial(buf, &headers,
                                          5000 + cursor_u8(c) % 16,
                                          w->udp_port, len);
@@ -125,7 +125,7 @@ static void do_answer(World *w, Cursor *c)
     struct sockaddr_storage ss;
     socklen_t len = sizeof(ss);
     uint16_t size = cursor_u16(c);
-    size_t n = MIN(cursor_u16(c), 65000);
+    size_t n = cursor_u16(c) % 65000;
 
     w->g->offloads = cursor_u8(c) & (SWITCH_OFFLOAD_CSUM | SWITCH_OFFLOAD_USO);
     while (recvfrom(w->datagrams, data, sizeof(data), MSG_DONTWAIT,
