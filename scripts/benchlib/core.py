@@ -93,9 +93,14 @@ class Bench:
         return os.path.join(self.options.build, 'tools', name)
 
     def start(self, argv, **kwargs):
-        """A helper process that close() ends."""
+        """A helper process that close() ends.
+
+        In a session of its own, as vmnetd is: on a busy machine the scheduler
+        shares CPU time between sessions.
+        """
         process = subprocess.Popen(argv, stdout=subprocess.DEVNULL,
-                                   stderr=subprocess.DEVNULL, **kwargs)
+                                   stderr=subprocess.DEVNULL,
+                                   start_new_session=True, **kwargs)
         self.started.append(process)
         return process
 
@@ -156,6 +161,8 @@ class Bench:
     def passt(self, name, *options):
         """A guest with passt of its own on a stream socket."""
         path = os.path.join(self.folder, 'passt', name + '.sock')
+        if os.path.exists(path):
+            os.unlink(path)     # of the run before
         self.start([*self.passt_argv(), '-f', '-q', '-s',
                     self.passt_path(path), *options])
         deadline = time.monotonic() + 5
