@@ -29,13 +29,13 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 
 #include "port/port.h"
 #include "../unit/vu-frontend.h"
 #include "bench-frame.h"
+#include "listener.h"
 #include "plain-guest.h"
 
 #define NUM 256
@@ -144,39 +144,6 @@ static void connect_port(const Bench *bench, Frontend *fe, int fd,
     }
 }
 
-/* The next connection to @path, which is ours from before it is made. */
-static int take_connection(int listener, const char *path)
-{
-    struct pollfd pfd = { .fd = listener, .events = POLLIN };
-    int fd;
-
-    if (poll(&pfd, 1, FOREIGN_WAIT_S * 1000) <= 0) {
-        fprintf(stderr, "vu-bench: nobody connects to %s\n", path);
-        _exit(1);
-    }
-    fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-    if (fd < 0) {
-        fail(path);
-    }
-    close(listener);
-    unlink(path);
-    return fd;
-}
-
-static int listen_at(const char *path)
-{
-    struct sockaddr_un addr = { .sun_family = AF_UNIX };
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    g_strlcpy(addr.sun_path, path, sizeof(addr.sun_path));
-    unlink(path);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
-        listen(fd, 1) < 0) {
-        fail(path);
-    }
-    return fd;
-}
-
 /* A back end that is not ours: no more than it offers is asked for. */
 static void start_foreign(Bench *bench)
 {
@@ -185,7 +152,7 @@ static void start_foreign(Bench *bench)
         g_strdup_printf("%s/0", bench->listen),
         g_strdup_printf("%s/1", bench->listen),
     };
-    int listeners[2] = { listen_at(paths[0]), listen_at(paths[1]) };
+    int listeners[2] = { listener_new(paths[0]), listener_new(paths[1]) };
     const uint64_t wanted = FRONTEND_BIT(VIRTIO_F_VERSION_1) |
                             FRONTEND_BIT(VIRTIO_NET_F_MRG_RXBUF) |
                             FRONTEND_BIT(VIRTIO_RING_F_EVENT_IDX) |
@@ -198,9 +165,11 @@ static void start_foreign(Bench *bench)
     bench->daemon = bench->pid;
     pin(0);
     for (i = 0; i < 2; i++) {
-        Frontend asking = { .fd = take_connection(listeners[i], paths[i]) };
+        Frontend asking = {
+            .fd = listener_take(listeners[i], paths[i], FOREIGN_WAIT_S),
+        };
 
-        if (!frontend_get(&asking, VU_GET_FEATURES, &offered) ||
+        if (asking.fd < 0 || !frontend_get(&asking, VU_GET_FEATURES, &offered) ||
             !frontend_init(fes[i], asking.fd, MEMORY_LEN, wanted & offered, 1,
                            NUM) ||
             !frontend_connect(fes[i]) ||
