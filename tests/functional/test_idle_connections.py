@@ -24,6 +24,9 @@ MANY = 10000
 # Descriptors that the daemon keeps for other things than flows, and more.
 NEEDED = MANY + 5000
 REQUESTS, ROUNDS = 400, 3
+# Where the scheduler puts the three makes twice the cost; one look at each flow
+# whenever the daemon wakes makes it 16 times as much.
+LIMIT = 4
 
 # Answers what comes; keeps what is silent.
 SERVER = '''
@@ -117,4 +120,4 @@ def test_idle_connections_cost_nothing(daemon):
             alone = cost(client, pid)
             tell(client, 'open', MANY)
             assert len(os.listdir('/proc/%d/fd' % pid)) > MANY
-            assert cost(client, pid) < 1.5 * alone
+            assert cost(client, pid) < LIMIT * alone
