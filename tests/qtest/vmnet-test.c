@@ -170,6 +170,16 @@ static void test_query(void)
     qtest_quit(qts);
 }
 
+/* How many forwards query-vmnet tells of, now. */
+static size_t count_forwards(QTestState *qts)
+{
+    QDict *netdev = vmnet_query(qts);
+    size_t n = qlist_size(qdict_get_qlist(netdev, "forwards"));
+
+    qobject_unref(netdev);
+    return n;
+}
+
 static void test_forward(void)
 {
     QTestState *qts = start();
@@ -191,9 +201,11 @@ static void test_forward(void)
     port = qdict_get_int(forward, "host-port");
     g_assert_cmpint(port, >, 0);
     qobject_unref(response);
+    g_assert_cmpuint(count_forwards(qts), ==, 1);
     qtest_qmp_assert_success(qts, "{'execute': 'vmnet-forward-remove',"
                              " 'arguments': {'host-address': '127.0.0.1',"
                              " 'host-port': %" PRId64 "}}", port);
+    g_assert_cmpuint(count_forwards(qts), ==, 0);
     response = qtest_qmp(qts, "{'execute': 'vmnet-forward-remove',"
                          " 'arguments': {'host-address': '127.0.0.1',"
                          " 'host-port': %" PRId64 "}}", port);
