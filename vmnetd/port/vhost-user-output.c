@@ -171,21 +171,21 @@ static bool await_room(VuRing *ring)
 
 unsigned vu_output_send(VhostUser *dev, const Frame *frames, unsigned n)
 {
-    bool has_asked = false;
-    unsigned i = 0;
+    unsigned i = 0, asked = 0;
 
     while (i < n && !dev->is_failed) {
         VuRing *ring = ring_for(dev, &frames[i]);
+        unsigned bit = 1u << vu_ring_pair(ring);
         Put put = put_frame(ring, &frames[i]);
 
         if (put == PUT_FULL) {
-            if (has_asked || !await_room(ring)) {
+            /* Once: whoever posts one buffer at a time is not followed. */
+            if ((asked & bit) || !await_room(ring)) {
                 break;
             }
-            has_asked = true;
+            asked |= bit;
             continue;
         }
-        has_asked = false;
         if (put == PUT_FAILED) {
             vu_ring_check(ring);
         } else if (put == PUT_DROPPED) {
