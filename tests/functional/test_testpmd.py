@@ -80,7 +80,7 @@ class Pair:
                 sum(drop['frames'] for drop in info['drops']))
 
     def greet(self, i):
-        """Guest @i comes up, and its first burst says where it is."""
+        """The first burst of guest @i says where it is."""
         before = self.counters(i)[0]
         self.guests[i].start('rxonly', 1)
         assert wait_for(lambda: self.counters(i)[0] >= before + 32)
@@ -96,6 +96,11 @@ class Pair:
             if self.listens:
                 assert wait_for(lambda: process.listens(self.paths[i]))
                 self.export(i)
+        # The first that greets is heard by all: nobody may miss it.
+        for guest in self.guests:
+            guest.await_up()
+        assert self.totals() == [0, 0, 0]
+        for i in range(2):
             self.greet(i)
 
     def totals(self):
