@@ -1,13 +1,15 @@
 """Adds up the JUnit files of a test run and checks the skips.
 
 usage: summary.py SKIPS-EXPECTED FOLDER
+       summary.py --failed TESTLOG.json
 
 Each line of SKIPS-EXPECTED is "PART TEST-PATTERN REASON-PATTERN", shell
 patterns, in which PART is the run (root, user, asan). A skip that no line
 allows counts as a failure. A test that failed and passed in the second try
 (PART-again.xml) counts as passed, and is named. A program of unit tests that
 died, of which Meson's JUnit files say nothing (PART-unit.json, its log, does),
-counts as failed. Prints "N skipped" and "N passed, N failed".
+counts as failed, unless its second try did well. Prints "N skipped" and "N
+passed, N failed"; with --failed, the names of Meson's tests that failed.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
@@ -49,13 +51,24 @@ def has_failed(case):
     return case.find('failure') is not None or case.find('error') is not None
 
 
-def programs(folder):
-    """(part, name, result) of Meson's tests: 'vmnet:unit / dhcp', 'OK'."""
-    for name in sorted(os.listdir(folder)):
-        if name.endswith('.json'):
-            with open(os.path.join(folder, name), encoding='utf-8') as log:
-                for test in map(json.loads, log):
-                    yield name.split('-')[0], test['name'], test['result']
+def results(path):
+    """(name, result) of Meson's tests: 'vmnet:unit / dhcp', 'OK'."""
+    with open(path, encoding='utf-8') as log:
+        for test in map(json.loads, log):
+            yield test['name'], test['result']
+
+
+def is_bad(result):
+    """Whether Meson's word for it counts as failed."""
+    return result not in ('OK', 'SKIP', 'EXPECTEDFAIL')
+
+
+def programs(folder, again):
+    """(part, name, result) of all logs, or of those of second tries."""
+    for file in sorted(os.listdir(folder)):
+        if file.endswith('.json') and file.endswith('-again.json') == again:
+            for name, result in results(os.path.join(folder, file)):
+                yield file.split('-')[0], name, result
 
 
 def dead(folder):
@@ -65,14 +78,22 @@ def dead(folder):
         if has_failed(case):        # one of several, after "PROJECT.", or all
             told.add((part, case.get('classname').partition('.')[2]))
             told.add((part, case.get('name')))
-    for part, name, result in programs(folder):
-        if result not in ('OK', 'SKIP', 'EXPECTEDFAIL') and \
-                (part, name) not in told:
-            yield '%s: %s: %s' % (part, name, result)
+    well = {(part, name) for part, name, result in programs(folder, True)
+            if not is_bad(result)}
+    for part, name, result in programs(folder, False):
+        title = '%s: %s: %s' % (part, name, result)
+        if is_bad(result) and (part, name) in well:
+            print('FLAKY ' + title)
+        elif is_bad(result) and (part, name) not in told:
+            yield title
 
 
 def main():
     """See the file's head."""
+    if sys.argv[1] == '--failed':
+        print(*(name.split(' / ')[-1] for name, result in results(sys.argv[2])
+                if is_bad(result)))
+        return 0
     expected = read_expected(sys.argv[1])
     passed, failed, skipped = [], [], []
     mended = {(part, case.get('classname'), case.get('name'))

@@ -374,7 +374,12 @@ static void test_back_pressure(size_t size)
     kill(daemon, SIGCONT);
     RUN_UNTIL(one, a->n_rooms > 0);
     g_assert_cmpuint(a->n_rooms, ==, 1);
-    g_assert_true(send_frame(a, size, 1, n));
+    /* Room for some frames is not always room for the longest. */
+    while (!send_frame(a, size, 1, n)) {
+        guint before = a->n_rooms;
+
+        RUN_UNTIL(one, a->n_rooms > before);
+    }
     vmnet_core_get_counters(a->core, &counters);
     g_assert_cmpuint(counters.tx_frames, ==, n + 1);
     g_assert_cmpuint(counters.tx_dropped, ==, 0);
