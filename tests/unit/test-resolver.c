@@ -271,6 +271,34 @@ static void test_next_server_when_refused(Fixture *f, const void *unused)
     g_assert_false(f->failed);
 }
 
+/* One that is not there takes no time from one that is slow. */
+static void test_slow_server_beside_a_dead_one(Fixture *f, const void *unused)
+{
+    struct sockaddr_storage first;
+
+    set_servers(f, "nameserver 127.0.0.1#%u\nnameserver 127.0.0.1#%u\n",
+                dead_port(), f->port);
+    ask(f, false);
+    server_receive(f);
+    first = f->client;
+    server_receive(f);
+    g_assert_cmpint(memcmp(&first, &f->client, f->client_len), ==, 0);
+    server_answer(f, 0, DNS_RCODE_NOERROR);
+    wait_answer(f);
+    g_assert_false(f->failed);
+}
+
+static void test_silence_has_an_end(Fixture *f, const void *unused)
+{
+    int64_t start_ms = loop_now_ms();
+
+    ask(f, false);
+    wait_answer(f);
+    g_assert_true(f->failed);
+    g_assert_cmpint(loop_now_ms() - start_ms, >=, 4000);
+    g_assert_cmpint(loop_now_ms() - start_ms, <, 8000);
+}
+
 static void test_all_servers_refuse(Fixture *f, const void *unused)
 {
     set_servers(f, "nameserver 127.0.0.1#%u\n", dead_port());
@@ -379,6 +407,8 @@ int main(int argc, char **argv)
     ADD("ids-and-ports-differ", test_ids_and_ports_differ);
     ADD("forged-answers-are-passed-over", test_forged_answers_are_passed_over);
     ADD("next-server-when-refused", test_next_server_when_refused);
+    ADD("slow-server-beside-a-dead-one", test_slow_server_beside_a_dead_one);
+    ADD("silence-has-an-end", test_silence_has_an_end);
     ADD("all-servers-refuse", test_all_servers_refuse);
     ADD("next-server-after-servfail", test_next_server_after_servfail);
     ADD("next-server-after-a-second", test_next_server_after_a_second);

@@ -45,7 +45,8 @@ typedef struct Query {
     uint8_t *msg;           /* two bytes of length, then the query */
     size_t len;             /* of the query */
     unsigned server;        /* index in the resolver's list */
-    unsigned n_tried, n_failed;
+    unsigned n_tried;
+    uint32_t failed;        /* bit N: server N did not take it, or cannot help */
     int64_t next_ms, give_up_ms;
 
     int fd;
@@ -152,19 +153,27 @@ static bool query_repeat(Query *query)
                                 MSG_NOSIGNAL) == (ssize_t)query->len;
 }
 
-/* Ask by UDP: the server that is next, or the first one that can be asked. */
+/*
+ * Ask by UDP: the server that is next, of those that have not failed.  The last
+ * of these is asked again from the same socket, so that it may be slow.
+ */
 static bool query_ask(Query *query, int64_t now_ms)
 {
     Resolver *r = query->resolver;
+    unsigned i;
 
     if (resolv_conf_refresh(&r->conf)) {
         r->first = 0;
+        query->failed = 0;
         query_disconnect(query);
     }
     query->next_ms = now_ms + NEXT_SERVER_MS;
-    while (query->n_failed < r->conf.n_servers) {
+    for (i = 0; i < r->conf.n_servers; i++) {
         unsigned server = (r->first + query->n_tried++) % r->conf.n_servers;
 
+        if (query->failed & 1u << server) {
+            continue;
+        }
         if (server == query->server && query_repeat(query)) {
             return true;
         }
@@ -173,7 +182,7 @@ static bool query_ask(Query *query, int64_t now_ms)
         if (query_connect(query, SOCK_DGRAM)) {
             return true;
         }
-        query->n_failed++;
+        query->failed |= 1u << server;
     }
     query_disconnect(query);
     return false;
@@ -191,7 +200,7 @@ static void query_next_server(Query *query, int64_t now_ms)
 /* The server did not take the query. */
 static void query_failed(Query *query, int64_t now_ms)
 {
-    query->n_failed++;
+    query->failed |= 1u << query->server;
     query_disconnect(query);
     query_next_server(query, now_ms);
 }
@@ -209,8 +218,9 @@ static bool is_answer(const Query *query, const uint8_t *msg, size_t len,
 static bool is_no_help(const Query *query, const DnsMessage *answer)
 {
     DnsRcode rcode = dns_rcode(answer->header.flags);
+    uint32_t all = (1u << query->resolver->conf.n_servers) - 1;
 
-    return query->n_failed + 1 < query->resolver->conf.n_servers &&
+    return (all & ~query->failed & ~(1u << query->server)) &&
            (rcode == DNS_RCODE_SERVFAIL || rcode == DNS_RCODE_REFUSED ||
             rcode == DNS_RCODE_NOTIMP);
 }
