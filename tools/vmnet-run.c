@@ -9,8 +9,8 @@
  *   connect to vmnetd, or start it; netdev_add and export-add per netdev;
  *   rewrite the arguments; execute COMMAND in our place
  *
- * All that can be wrong with the command line is found before a daemon is
- * started.  Here are our own options and the way to COMMAND; the rest is in
+ * What is wrong with the command line itself is found before a daemon is
+ * started; what a network's options mean is the daemon's to judge.  Here are our own options and the way to COMMAND; the rest is in
  * run-network.c.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
