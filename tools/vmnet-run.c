@@ -10,8 +10,8 @@
  *   rewrite the arguments; execute COMMAND in our place
  *
  * What is wrong with the command line itself is found before a daemon is
- * started; what a network's options mean is the daemon's to judge.  Here are our own options and the way to COMMAND; the rest is in
- * run-network.c.
+ * started; what a network's options mean is the daemon's to judge.  Here are our
+ * own options and the way to COMMAND; the rest is in run-network.c.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
