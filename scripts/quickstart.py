@@ -339,7 +339,7 @@ def main():
     try:
         failed = quickstart.run()
         if options.shell and not failed:
-            print('quick1\'s shell; "exit" or Ctrl-] ends it')
+            print('quick1\'s shell; Ctrl-] ends it')
             quickstart.guests[0].shell()
     finally:
         quickstart.close()
