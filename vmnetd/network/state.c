@@ -6,9 +6,9 @@
 #include "network/state.h"
 
 #include <string.h>
-#include <sys/random.h>
 
 #include "limits.h"
+#include "proto/random.h"
 #include "network/subnet.h"
 #include "vmnet/error.h"
 
@@ -17,19 +17,6 @@
 #define VERSION 1
 /* Hexadecimal digits of the key. */
 #define KEY_DIGITS 32
-
-static void random_bytes(void *buf, size_t len)
-{
-    uint8_t *p = buf;
-    size_t i;
-
-    if (getrandom(buf, len, 0) == (ssize_t)len) {
-        return;
-    }
-    for (i = 0; i < len; i++) {
-        p[i] = g_random_int();
-    }
-}
 
 void network_prefix6_random(IpPrefix *ret_prefix)
 {

@@ -6,10 +6,10 @@
 #include "port/steering.h"
 
 #include <string.h>
-#include <sys/random.h>
 
 #include "limits.h"
 #include "proto/eth.h"
+#include "proto/random.h"
 #include "proto/siphash.h"
 
 /* A tagged Ethernet header, and IPv4's with all options, or IPv6's; ports. */
@@ -53,14 +53,8 @@ struct Steering {
 Steering *steering_new(void)
 {
     Steering *steering = g_new0(Steering, 1);
-    size_t i;
 
-    if (getrandom(steering->hash_key, sizeof(steering->hash_key), 0) !=
-        sizeof(steering->hash_key)) {
-        for (i = 0; i < sizeof(steering->hash_key); i++) {
-            steering->hash_key[i] = g_random_int();
-        }
-    }
+    random_bytes(steering->hash_key, sizeof(steering->hash_key));
     steering->last_hash = siphash24(steering->hash_key, &steering->last_key,
                                     sizeof(steering->last_key));
     return steering;

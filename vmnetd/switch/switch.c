@@ -5,9 +5,9 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include <sys/random.h>
 
 #include "limits.h"
+#include "proto/random.h"
 #include "switch/switch-internal.h"
 
 #define DEFAULT_AGEING_MS (300 * 1000)
@@ -35,25 +35,12 @@ const char *switch_drop_str(SwitchDrop reason)
     return drop_names[reason];
 }
 
-/* The key of the hash: a secret where the kernel gives one. */
-static void make_key(uint8_t key[16])
-{
-    size_t i;
-
-    if (getrandom(key, 16, 0) == 16) {
-        return;
-    }
-    for (i = 0; i < 16; i++) {
-        key[i] = g_random_int();
-    }
-}
-
 Switch *switch_new(const SwitchConfig *config)
 {
     Switch *sw = g_new0(Switch, 1);
     uint8_t key[16];
 
-    make_key(key);
+    random_bytes(key, sizeof(key));
     sw->config = *config;
     sw->fdb = fdb_new(key, config->ageing_ms ? config->ageing_ms
                                              : DEFAULT_AGEING_MS);
