@@ -27,14 +27,16 @@ class ClockError(GuestError):
 
 
 def boot_well(bench, boot):
-    """A server's port and what @boot gives, once all clocks are right."""
+    """A server's port and what @boot gives for it, once all clocks are right."""
     for _ in range(BOOTS_MAX - 1):
         try:
-            return bench.iperf_server(), boot()
+            port = bench.iperf_server()
+            return port, boot(port)
         except ClockError as error:
             print('  %s: all boot again' % error, flush=True)
             bench.close()
-    return bench.iperf_server(), boot()
+    port = bench.iperf_server()
+    return port, boot(port)
 
 
 def take_turns(bench, case, boot):
@@ -113,7 +115,7 @@ def leases(bench, guests, mtu):
 
 def case_nat(bench):
     """A real guest to the host and back, MTU 1500."""
-    def boot():
+    def boot(_port):
         return leases(bench, {
             'vmnet': bench.vmnet('vmnet', bench.options.netdev),
             'user': bench.guest('user', [QEMU],
@@ -133,7 +135,7 @@ def case_nat(bench):
 
 def case_jumbo(bench):
     """The same with MTU 65520."""
-    def boot():
+    def boot(_port):
         return leases(bench, {
             'vmnet': bench.vmnet('vmnet', ',mtu=65520' + bench.options.netdev),
             'passt': bench.passt('passt'),

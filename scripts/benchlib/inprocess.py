@@ -33,9 +33,8 @@ def case_inprocess(bench):
     if not os.access(qemu, os.X_OK):
         bench.missed.append('%s: no %s: run scripts/build-qemu' % (CASE, qemu))
         return
-    port = bench.iperf_server()
-    hosts = find_hosts(bench, boot(bench, qemu, port))
-    got = take_turns(bench, CASE, hosts, port, bench.options.seconds)
+    got = take_turns(bench, CASE,
+                     lambda port: find_hosts(bench, boot(bench, qemu, port)))
     for name, limits in LIMITS.items():
         if name not in got:
             bench.missed.append('%s, of %s: needs root' % (CASE, name))
