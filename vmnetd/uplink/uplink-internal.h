@@ -4,7 +4,7 @@
  *   uplink.c         UplinkOps <-> nat/, time
  *   policy.c         what a guest may reach
  *   host.c           the host's addresses and routes: host-table.c
- *   resolver.c       DNS to the host's servers: resolv-conf.c
+ *   resolver.c       DNS to the host's servers: resolver-ask.c, resolv-conf.c
  *   dns-listener.c   DNS over TCP from guests
  *   forward.c        what the outside may reach
  *
