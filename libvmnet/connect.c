@@ -93,6 +93,7 @@ bool connector_start(VmnetClient *client, VmnetConnectFlags flags,
     connector->flags = flags;
     connector->deadline_us = deadline_us;
     connector->lock_fd = connector->listen_fd = connector->status_fd = -1;
+    connector->launch = (VmnetLaunch)VMNET_LAUNCH_INIT;
     client->connector = connector;
     return true;
 }
@@ -149,8 +150,10 @@ static bool fail_to_start(VmnetClient *client, GError *cause)
     if (first) {
         g_error_free(cause);
         cause = g_error_new(VMNET_ERROR, VMNET_SETUP_INCOMPLETE,
-                            "vmnetd did not start: %s (see '%s')", first,
-                            launch->log_path);
+                            "vmnetd did not start: %s%s%s%s", first,
+                            launch->log_path ? " (see '" : "",
+                            launch->log_path ?: "",
+                            launch->log_path ? "')" : "");
     }
     return fail(client, cause);
 }

@@ -13,7 +13,9 @@
  * above 3 are closed, signals are as at boot, the directory is /, the terminal
  * belongs to another session, and of the environment only what names the user,
  * the language and our own settings is passed.  Standard error is the log, so
- * that an abort's last words are kept too.
+ * that an abort's last words are kept too; where no log can be written, it is a
+ * memory file that takes the first errors and no more: the caller reads why the
+ * daemon did not start from either.
  *
  * Between fork() and execve() only async-signal-safe functions are called:
  * the library may live in a program with threads.
@@ -31,6 +33,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -42,7 +45,7 @@
 
 #define LISTEN_FD 3   /* sd_listen_fds(3) */
 #define STATUS_FD 4
-#define MOVED_FD_MIN 16
+#define MOVED_FD_MIN (STATUS_FD + 1)
 #define LISTEN_PID_PREFIX "LISTEN_PID="
 #define FIRST_ERROR_BYTES 4096
 
@@ -62,7 +65,7 @@ typedef struct Child {
     char *setenv_pid;       /* systemd-run's "--setenv=LISTEN_PID=...", or NULL */
     int listen_fd;
     int null_fd;
-    int log_fd;             /* -1: none */
+    int error_fd;           /* the launch's; -1: none */
     int status_fd;
 } Child;
 
@@ -207,11 +210,9 @@ static void child_clear(Child *child)
     g_strfreev(child->argv);
     g_strfreev(child->envp);
     close_fd(&child->null_fd);
-    close_fd(&child->log_fd);
     close_fd(&child->status_fd);
 }
 
-/* The log, opened as the daemon's standard error; -1 if there can be none. */
 static int open_log(VmnetLaunch *launch)
 {
     g_autofree char *path = vmnet_paths_log_file(NULL);
@@ -221,17 +222,37 @@ static int open_log(VmnetLaunch *launch)
     if (!path) {
         return -1;
     }
-    fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
-              0600);
+    fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0 || fstat(fd, &st) < 0) {
         close_fd(&fd);
         return -1;
     }
-    if (!launch->log_path) {    /* else it was started before, in vain */
-        launch->log_path = g_steal_pointer(&path);
-        launch->log_offset = st.st_size;
+    launch->log_path = g_steal_pointer(&path);
+    launch->error_offset = st.st_size;
+    return fd;
+}
+
+/* Its size is fixed: writes beyond it fail, and the daemon goes on. */
+static int open_memory(void)
+{
+    int fd = memfd_create("vmnetd-errors", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+    if (fd >= 0 && (ftruncate(fd, FIRST_ERROR_BYTES) < 0 ||
+                    fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK) < 0)) {
+        close_fd(&fd);
     }
     return fd;
+}
+
+/* The daemon's standard error, the same for one that is started once more. */
+static void open_error(VmnetLaunch *launch)
+{
+    if (launch->error_fd < 0) {
+        launch->error_fd = open_log(launch);
+    }
+    if (launch->error_fd < 0) {
+        launch->error_fd = open_memory();
+    }
 }
 
 /* From here to execve(): async-signal-safe only. */
@@ -279,14 +300,14 @@ static void close_from(unsigned first)
 /* Everything is moved out of the way first: any of the four may be 0 to 4. */
 static bool arrange_fds(const Child *child)
 {
-    int error_fd = child->log_fd >= 0 ? child->log_fd : child->null_fd;
+    int from_fd = child->error_fd >= 0 ? child->error_fd : child->null_fd;
     int null_fd = fcntl(child->null_fd, F_DUPFD_CLOEXEC, MOVED_FD_MIN);
-    int log_fd = fcntl(error_fd, F_DUPFD_CLOEXEC, MOVED_FD_MIN);
+    int error_fd = fcntl(from_fd, F_DUPFD_CLOEXEC, MOVED_FD_MIN);
     int listen_fd = fcntl(child->listen_fd, F_DUPFD_CLOEXEC, MOVED_FD_MIN);
     int status_fd = fcntl(child->status_fd, F_DUPFD_CLOEXEC, MOVED_FD_MIN);
 
-    if (null_fd < 0 || log_fd < 0 || listen_fd < 0 || status_fd < 0 ||
-        dup2(null_fd, 0) < 0 || dup2(null_fd, 1) < 0 || dup2(log_fd, 2) < 0 ||
+    if (null_fd < 0 || error_fd < 0 || listen_fd < 0 || status_fd < 0 ||
+        dup2(null_fd, 0) < 0 || dup2(null_fd, 1) < 0 || dup2(error_fd, 2) < 0 ||
         dup2(listen_fd, LISTEN_FD) < 0 ||
         dup3(status_fd, STATUS_FD, O_CLOEXEC) < 0) {
         return false;
@@ -356,8 +377,7 @@ int vmnet_launch_begin(VmnetLaunch *launch, int listen_fd,
                        GError **error)
 {
     g_autofree char *program = vmnet_launch_find_daemon(error);
-    Child child = { .listen_fd = listen_fd, .null_fd = -1, .log_fd = -1,
-                    .status_fd = -1 };
+    Child child = { .listen_fd = listen_fd, .null_fd = -1, .status_fd = -1 };
     int status[2] = { -1, -1 };
     int errnum = 0;
     pid_t pid;
@@ -365,7 +385,8 @@ int vmnet_launch_begin(VmnetLaunch *launch, int listen_fd,
     if (!program) {
         return -1;
     }
-    child.log_fd = open_log(launch);
+    open_error(launch);
+    child.error_fd = launch->error_fd;
     child.null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (child.null_fd < 0 || pipe2(status, O_CLOEXEC) < 0) {
         errnum = errno;
@@ -410,20 +431,10 @@ char *vmnet_launch_first_error(const VmnetLaunch *launch)
 {
     char text[FIRST_ERROR_BYTES + 1];
     g_auto(GStrv) lines = NULL;
-    const char *first = NULL;
-    ssize_t n;
-    int fd;
+    ssize_t n = pread(launch->error_fd, text, FIRST_ERROR_BYTES,
+                      launch->error_offset);
     size_t i;
 
-    if (!launch->log_path) {
-        return NULL;
-    }
-    fd = open(launch->log_path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0) {
-        return NULL;
-    }
-    n = pread(fd, text, FIRST_ERROR_BYTES, launch->log_offset);
-    close(fd);
     if (n <= 0) {
         return NULL;
     }
@@ -432,22 +443,20 @@ char *vmnet_launch_first_error(const VmnetLaunch *launch)
     for (i = 0; lines[i]; i++) {
         const char *message = strstr(g_strstrip(lines[i]), "error: ");
 
+        if (g_str_has_prefix(lines[i], "vmnetd: ")) {
+            return g_strdup(lines[i] + strlen("vmnetd: "));
+        }
         if (message) {
             return g_strdup(message + strlen("error: "));
         }
-        if (*lines[i] && !first) {
-            first = lines[i];
-        }
     }
-    if (first && g_str_has_prefix(first, "vmnetd: ")) {
-        first += strlen("vmnetd: ");
-    }
-    return g_strdup(first);
+    return g_strdup(lines[0]);
 }
 
 void vmnet_launch_clear(VmnetLaunch *launch)
 {
     g_clear_pointer(&launch->log_path, g_free);
     g_clear_pointer(&launch->program, g_free);
-    launch->log_offset = 0;
+    close_fd(&launch->error_fd);
+    launch->error_offset = 0;
 }

@@ -14,9 +14,12 @@
  * one that has to be started again keeps what the first one logged. */
 typedef struct VmnetLaunch {
     char *log_path;     /* NULL: it has none */
-    int64_t log_offset; /* where its own lines begin */
+    int error_fd;       /* its standard error; -1: none yet */
+    int64_t error_offset;   /* where its own lines begin */
     char *program;      /* for messages */
 } VmnetLaunch;
+
+#define VMNET_LAUNCH_INIT { .error_fd = -1 }
 
 /**
  * vmnet_launch_find_daemon: $VMNETD, else vmnetd where this program's build or
@@ -49,10 +52,10 @@ int vmnet_launch_begin(VmnetLaunch *launch, int listen_fd,
 bool vmnet_launch_end(VmnetLaunch *launch, int status_fd, GError **error);
 
 /**
- * vmnet_launch_first_error: the first error that the daemon logged, without
- * what stands before it, else the first line.
+ * vmnet_launch_first_error: the first error that the daemon wrote, after which it
+ * may have ended, without what stands before it; else the first line.
  *
- * Returns: (transfer full): NULL if it logged nothing
+ * Returns: (transfer full): NULL if it wrote nothing
  */
 char *vmnet_launch_first_error(const VmnetLaunch *launch);
 

@@ -36,7 +36,8 @@
 #include "vmnet/client.h"
 #include "vmnet/error.h"
 
-#define LOCK_TIMEOUT_MS 5000
+/* Whoever starts a daemon tries three times within 15 s. */
+#define LOCK_TIMEOUT_MS 3000
 #define LOCK_POLL_MS 10
 
 /* What is made before the fork, and is the engine's and the supervisor's. */
@@ -269,12 +270,12 @@ static bool run_engine(Daemon *daemon, pid_t supervisor, GError **error)
 }
 
 /* In the supervisor, which is the last to go. */
-static void on_end(void *opaque, bool gave_up)
+static void on_end(void *opaque, bool failed)
 {
     Daemon *daemon = opaque;
 
     remove_pidfile(daemon);
-    if (gave_up) {
+    if (failed) {
         qmp_socket_remove(&daemon->socket);
     }
 }

@@ -195,7 +195,7 @@ static Outcome supervise(Wakers *wakers, const sigset_t *old_mask,
     }
 }
 
-pid_t supervisor_start(void (*on_end)(void *opaque, bool gave_up), void *opaque,
+pid_t supervisor_start(void (*on_end)(void *opaque, bool failed), void *opaque,
                        int *ret_remover_fd)
 {
     Wakers wakers = { .remover_fd = -1 };
@@ -227,6 +227,6 @@ pid_t supervisor_start(void (*on_end)(void *opaque, bool gave_up), void *opaque,
     case OUTCOME_GAVE_UP:
         break;
     }
-    on_end(opaque, outcome == OUTCOME_GAVE_UP);
+    on_end(opaque, status != 0);
     _exit(status);
 }

@@ -12,8 +12,8 @@
 /**
  * supervisor_start: fork the engine.
  * @on_end: called in the supervisor before it exits, to remove files that an
- *     engine cannot, or that one that @gave_up has left behind: it died over
- *     and over
+ *     engine cannot, or that one that has @failed may have left behind: it could
+ *     not start, or died over and over
  * @ret_remover_fd: in the engine: where to ask for sockets to be removed
  *     (remover.h); -1: nobody is there
  *
@@ -21,7 +21,7 @@
  * engine that is started later it returns again.  0: fork() failed, which is
  * logged: the caller goes on alone.
  */
-pid_t supervisor_start(void (*on_end)(void *opaque, bool gave_up), void *opaque,
+pid_t supervisor_start(void (*on_end)(void *opaque, bool failed), void *opaque,
                        int *ret_remover_fd);
 
 #endif
