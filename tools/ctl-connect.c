@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "ctl.h"
+#include "forward-spec.h"
 
 #define BUFFER_BYTES 65536
 
@@ -193,7 +194,7 @@ bool ctl_connect(Ctl *ctl, int argc, char **argv, GError **error)
     bool joined;
     int guest;
 
-    if (!ctl_parse_port(argv[1], 1, &port, error) ||
+    if (!forward_spec_parse_port(argv[1], 1, &port, error) ||
         !ctl_set_guest(ctl, args, argv[0], error)) {
         return false;
     }

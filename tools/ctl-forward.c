@@ -1,19 +1,13 @@
 /*
  * vmnetctl: forwards
  *
- * A rule is written as QEMU's hostfwd is:
- *
- *     [tcp:|udp:][[HOSTADDR]:]HOSTPORT-GUEST:GUESTPORT
- *
- * with IPv6 addresses in brackets.  GUEST is a host name, an address, or a
- * netdev as VM/ID.  To remove one, what stands before the "-" is enough.
- *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "ctl.h"
+#include "forward-spec.h"
 #include "ip-text.h"
 #include "text.h"
 
@@ -23,19 +17,6 @@ static const char *const forward_headers[] = {
     "PROTOCOL", "HOST", "GUEST", "NETWORK", "NETDEV", "LIFETIME", NULL,
 };
 
-bool ctl_parse_port(const char *text, unsigned min, int64_t *ret,
-                    GError **error)
-{
-    guint64 port;
-
-    if (!g_ascii_string_to_unsigned(text, 10, min, 65535, &port, NULL)) {
-        return ctl_fail(error, "port '%s' is not a number from %u to 65535",
-                        text, min);
-    }
-    *ret = port;
-    return true;
-}
-
 /* "address:port", IPv6 in brackets; @address NULL is "*". (transfer full) */
 static char *endpoint(const char *address, int64_t port)
 {
@@ -43,55 +24,6 @@ static char *endpoint(const char *address, int64_t port)
 
     return g_strdup_printf("%s%s%s:%d", brackets ? "[" : "", address ?: "*",
                            brackets ? "]" : "", (int)port);
-}
-
-/*
- * "[ADDRESS:]PORT", the address possibly in brackets.
- * @ret_address: NULL if there is none
- */
-static bool parse_endpoint(const char *text, unsigned min_port,
-                           char **ret_address, int64_t *ret_port,
-                           GError **error)
-{
-    const char *colon = strrchr(text, ':');
-    const char *begin = text, *end = colon;
-
-    if (!ctl_parse_port(colon ? colon + 1 : text, min_port, ret_port, error)) {
-        return false;
-    }
-    if (colon && text[0] == '[') {
-        begin++;
-        end--;
-        if (end < begin || *end != ']') {
-            return ctl_fail(error, "'%s': a ']' is missing before the port",
-                            text);
-        }
-    }
-    *ret_address = colon && end > begin ? g_strndup(begin, end - begin) : NULL;
-    return true;
-}
-
-/* What stands before the "-": protocol, address and port of the host. */
-static bool parse_host(JsonValue *args, const char *text, GError **error)
-{
-    g_autofree char *address = NULL;
-    int64_t port;
-
-    if (g_str_has_prefix(text, "udp:")) {
-        json_dict_set_string(args, "protocol", "udp");
-        text += strlen("udp:");
-    } else if (g_str_has_prefix(text, "tcp:")) {
-        json_dict_set_string(args, "protocol", "tcp");
-        text += strlen("tcp:");
-    }
-    if (!parse_endpoint(text, 0, &address, &port, error)) {
-        return false;
-    }
-    if (address) {
-        json_dict_set_string(args, "host-address", address);
-    }
-    json_dict_set_int(args, "host-port", port);
-    return true;
 }
 
 /* Guests */
@@ -246,33 +178,36 @@ static void print_rule(const JsonValue *info)
     puts(escaped);
 }
 
+/* What says which rule it is. (transfer full) */
+static JsonValue *host_args(const ForwardSpec *spec)
+{
+    JsonValue *args = json_dict();
+
+    if (spec->protocol) {
+        json_dict_set_string(args, "protocol", spec->protocol);
+    }
+    if (spec->host_address) {
+        json_dict_set_string(args, "host-address", spec->host_address);
+    }
+    json_dict_set_int(args, "host-port", spec->host_port);
+    return args;
+}
+
 bool ctl_forward_add(Ctl *ctl, int argc, char **argv, GError **error)
 {
-    g_autoptr(JsonValue) args = json_dict();
+    g_autoptr(ForwardSpec) spec = forward_spec_parse(argv[0], error);
+    g_autoptr(JsonValue) args = NULL;
     g_autoptr(JsonValue) info = NULL;
-    const char *dash = strchr(argv[0], '-');
-    g_autofree char *host = dash ? g_strndup(argv[0], dash - argv[0]) : NULL;
-    g_autofree char *guest = NULL;
-    int64_t guest_port;
 
-    if (!dash) {
-        return ctl_fail(error, "forward '%s' is not "
-                        "[tcp:|udp:][HOSTADDR:]HOSTPORT-GUEST:PORT", argv[0]);
-    }
-    if (!parse_host(args, host, error) ||
-        !parse_endpoint(dash + 1, 1, &guest, &guest_port, error)) {
-        g_prefix_error(error, "forward '%s': ", argv[0]);
+    if (!spec) {
         return false;
     }
-    if (!guest) {
-        return ctl_fail(error, "forward '%s' names no guest before its port",
-                        argv[0]);
-    }
-    json_dict_set_int(args, "guest-port", guest_port);
+    args = host_args(spec);
+    json_dict_set_int(args, "guest-port", spec->guest_port);
     if (ctl->persistent) {
         json_dict_set_string(args, "lifetime", "persistent");
     }
-    if (!ctl_set_guest(ctl, args, guest, error)) {
+    if (!ctl_set_guest(ctl, args, spec->guest, error)) {
         return false;
     }
     info = vmnet_client_execute(ctl->client, "forward-add",
@@ -290,16 +225,14 @@ bool ctl_forward_add(Ctl *ctl, int argc, char **argv, GError **error)
 
 bool ctl_forward_remove(Ctl *ctl, int argc, char **argv, GError **error)
 {
-    g_autofree char *host = g_strndup(argv[0], strcspn(argv[0], "-"));
-    g_autoptr(JsonValue) args = json_dict();
+    g_autoptr(ForwardSpec) spec = forward_spec_parse_host(argv[0], error);
     g_autoptr(JsonValue) result = NULL;
 
-    if (!parse_host(args, host, error)) {
-        g_prefix_error(error, "forward '%s': ", argv[0]);
+    if (!spec) {
         return false;
     }
     result = vmnet_client_execute(ctl->client, "forward-remove",
-                                  g_steal_pointer(&args), error);
+                                  host_args(spec), error);
     if (result && ctl->json) {
         ctl_print_json(result);
     }

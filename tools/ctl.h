@@ -62,10 +62,4 @@ int64_t ctl_int(const JsonValue *dict, const char *key);
 bool ctl_set_guest(Ctl *ctl, JsonValue *args, const char *text,
                    GError **error);
 
-/**
- * ctl_parse_port: 1 to 65535 (@min: 0 or 1).
- */
-bool ctl_parse_port(const char *text, unsigned min, int64_t *ret,
-                    GError **error);
-
 #endif
