@@ -48,18 +48,25 @@ bool qemu_version_is_asked(const char *command)
            strcmp(base, "qemu-kvm") == 0 || strcmp(base, "kvm") == 0;
 }
 
-bool qemu_version_parse(const char *text, QemuVersion *ret)
+/* "MAJOR.MINOR", whatever follows. */
+static bool parse_numbers(const char *text, QemuVersion *ret)
 {
-    const char *at = strstr(text, "version ");
     QemuVersion version;
 
-    if (!at || sscanf(at, "version %3d.%3d", &version.major,
-                      &version.minor) != 2 ||
+    if (sscanf(text, "%3d.%3d", &version.major, &version.minor) != 2 ||
         version.major < 0 || version.minor < 0) {
         return false;
     }
     *ret = version;
     return true;
+}
+
+bool qemu_version_parse(const char *text, QemuVersion *ret)
+{
+    static const char before[] = "version ";
+    const char *at = strstr(text, before);
+
+    return at && parse_numbers(at + strlen(before), ret);
 }
 
 /* Asking */
@@ -147,18 +154,14 @@ static char *cache_key(const char *program)
                            (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
 }
 
-static bool cache_find(const char *text, const char *key, QemuVersion *ret)
+bool qemu_version_recall(const char *text, const char *key, QemuVersion *ret)
 {
     g_auto(GStrv) lines = g_strsplit(text, "\n", CACHE_LINES + 1);
     size_t i;
 
     for (i = 0; lines[i]; i++) {
-        QemuVersion version;
-
         if (g_str_has_prefix(lines[i], key) &&
-            sscanf(lines[i] + strlen(key), "%3d.%3d", &version.major,
-                   &version.minor) == 2) {
-            *ret = version;
+            parse_numbers(lines[i] + strlen(key), ret)) {
             return true;
         }
     }
@@ -192,7 +195,7 @@ bool qemu_version_get(const char *path, QemuVersion *ret)
     g_autofree char *key = cache_key(path);
     g_autofree char *cache = cache_read();
 
-    if (key && cache_find(cache, key, ret)) {
+    if (key && qemu_version_recall(cache, key, ret)) {
         return true;
     }
     if (!ask(path, ret)) {

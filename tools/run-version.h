@@ -39,6 +39,13 @@ bool qemu_version_is_asked(const char *command);
 bool qemu_version_parse(const char *text, QemuVersion *ret);
 
 /**
+ * qemu_version_recall: the version that the cache's @text has for @key.
+ *
+ * Returns: false, @ret untouched, if it has none
+ */
+bool qemu_version_recall(const char *text, const char *key, QemuVersion *ret);
+
+/**
  * qemu_version_get: of the program @path, from the cache (by device, inode and
  * mtime) in the state directory, else by executing `@path --version`, for 10 s
  * at most.
