@@ -75,6 +75,20 @@ static void replace(char **arg, char *text)
     *arg = text;
 }
 
+/* @text with one option more; a comma at its end may separate nothing yet. */
+static char *add_option(const char *text, const char *key, const char *value)
+{
+    size_t len = strlen(text), n_commas = 0;
+    g_autofree char *escaped = opts_escape(value);
+
+    while (n_commas < len && text[len - 1 - n_commas] == ',') {
+        n_commas++;
+    }
+    /* Two are one within a value. */
+    return g_strdup_printf("%s%s%s=%s", text, n_commas % 2 ? "" : ",", key,
+                           escaped);
+}
+
 static void add_mac(const RunNetdev *netdev, char **arg, const char *mac)
 {
     g_autoptr(JsonValue) json = NULL;
@@ -84,10 +98,10 @@ static void add_mac(const RunNetdev *netdev, char **arg, const char *mac)
     case RUN_MAC_NIC:
         break;
     case RUN_MAC_DEVICE:
-        replace(arg, g_strdup_printf("%s,mac=%s", *arg, mac));
+        replace(arg, add_option(*arg, "mac", mac));
         break;
     case RUN_MAC_NET_NIC:
-        replace(arg, g_strdup_printf("%s,macaddr=%s", *arg, mac));
+        replace(arg, add_option(*arg, "macaddr", mac));
         break;
     case RUN_MAC_DEVICE_JSON:
         json = run_args_parse_json(*arg);

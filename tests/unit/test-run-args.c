@@ -195,6 +195,12 @@ static void test_mac_goes_to_the_nic(void)
 {
     check_rewrite("q -netdev vmnet-shared,id=net0 -device e1000,netdev=net0",
                   "q -netdev " STREAM " -device e1000,netdev=net0,mac=" MAC);
+    check_rewrite("q -netdev vmnet-shared,id=net0 -device e1000,netdev=net0,",
+                  "q -netdev " STREAM " -device e1000,netdev=net0,mac=" MAC);
+    check_rewrite("q -netdev vmnet-shared,id=net0 "
+                  "-device e1000,netdev=net0,romfile=,,",
+                  "q -netdev " STREAM
+                  " -device e1000,netdev=net0,romfile=,,,mac=" MAC);
     /* before its netdev, with an option that we would not have understood */
     check_rewrite("q -device e1000,multifunction,netdev=net0,id=x "
                   "-netdev vmnet-shared,id=net0",
