@@ -2,7 +2,7 @@
  * Runs a fuzz target once over each file of the folders named as arguments, so
  * that a corpus is part of every test run, without a fuzzer
  *
- * A folder that is not there is an empty corpus.
+ * A folder that is not there, or empty, is an error: nothing would be tested.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -48,7 +48,13 @@ int main(int argc, char **argv)
 
     LLVMFuzzerTestOneInput(NULL, 0);
     for (i = 1; i < argc; i++) {
-        n += run_folder(argv[i]);
+        unsigned n_folder = run_folder(argv[i]);
+
+        if (!n_folder) {
+            fprintf(stderr, "%s: no inputs\n", argv[i]);
+            return EXIT_FAILURE;
+        }
+        n += n_folder;
     }
     printf("%u inputs\n", n);
     return EXIT_SUCCESS;
