@@ -11,13 +11,14 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 
 import pytest
 
 from lib import image
 from lib.boot import Boot
-from lib.instance import BUILD
+from lib.instance import BUILD, TOP
 from lib.qmp import Qmp
 
 MIB = 192
@@ -286,6 +287,21 @@ def test_monitor_at_full_rate(boot, tmp_path, direction):
                     waits.append(time_of_answer(monitor, guest.pid))
     assert len(waits) >= 10
     assert max(waits) < 0.1
+
+
+def test_qtest_that_is_killed(tmp_path):
+    """What it has made goes all the same, and it has failed."""
+    programs = {'qemu': '', 'tests/qtest/some-test':
+                'mktemp -d > %s; kill -9 $$' % (tmp_path / 'made')}
+    for name, text in programs.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text('#!/bin/sh\n' + text)
+        path.chmod(0o755)
+    done = subprocess.run([sys.executable, os.path.join(TOP, 'tests/qtest/run.py'),
+                           str(tmp_path / 'qemu'), 'some-test'], check=False)
+    assert done.returncode == 1
+    assert not os.path.exists((tmp_path / 'made').read_text().strip())
 
 
 def test_netdev_help():
