@@ -1,14 +1,10 @@
 /*
- * Fragments put together and taken apart; the flow table; errno to ICMP
+ * Fragments put together and taken apart; the flow table
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include <errno.h>
-#include <netinet/icmp6.h>
-#include <netinet/ip_icmp.h>
 #include <string.h>
 #include "limits.h"
-#include "nat/errors.h"
 #include "nat/flow.h"
 #include "nat/frag.h"
 #include "nat/ring.h"
@@ -211,47 +207,6 @@ static void test_apart_and_together(gconstpointer data)
     check_whole(packet, sizeof(l4));
 }
 
-/* ---- errno ---- */
-
-static void test_errors(void)
-{
-    static const struct {
-        int errnum;
-        NatErrorTcp tcp;
-        uint8_t v4_code, v6_code;
-    } rows[] = {
-        { ECONNREFUSED, NAT_ERROR_RST, ICMP_PORT_UNREACH, ICMP6_DST_UNREACH_NOPORT },
-        { ECONNRESET, NAT_ERROR_RST, ICMP_PORT_UNREACH, ICMP6_DST_UNREACH_NOPORT },
-        { ETIMEDOUT, NAT_ERROR_ICMP, ICMP_HOST_UNREACH, ICMP6_DST_UNREACH_ADDR },
-        { EHOSTUNREACH, NAT_ERROR_ICMP, ICMP_HOST_UNREACH, ICMP6_DST_UNREACH_ADDR },
-        { EHOSTDOWN, NAT_ERROR_ICMP, ICMP_HOST_UNREACH, ICMP6_DST_UNREACH_ADDR },
-        { ENETUNREACH, NAT_ERROR_ICMP, ICMP_NET_UNREACH, ICMP6_DST_UNREACH_NOROUTE },
-        { ENETDOWN, NAT_ERROR_ICMP, ICMP_NET_UNREACH, ICMP6_DST_UNREACH_NOROUTE },
-        { EADDRNOTAVAIL, NAT_ERROR_ICMP, ICMP_NET_UNREACH, ICMP6_DST_UNREACH_NOROUTE },
-        { EAFNOSUPPORT, NAT_ERROR_ICMP, ICMP_NET_UNREACH, ICMP6_DST_UNREACH_NOROUTE },
-        { EACCES, NAT_ERROR_ICMP, ICMP_PKT_FILTERED, ICMP6_DST_UNREACH_ADMIN },
-        { EPERM, NAT_ERROR_ICMP, ICMP_PKT_FILTERED, ICMP6_DST_UNREACH_ADMIN },
-        { ENOPROTOOPT, NAT_ERROR_ICMP, ICMP_PROT_UNREACH, ICMP6_DST_UNREACH_NOPORT },
-        { ENONET, NAT_ERROR_ICMP, ICMP_HOST_ISOLATED, ICMP6_DST_UNREACH_ADDR },
-        { EMFILE, NAT_ERROR_SILENT, ICMP_HOST_UNREACH, ICMP6_DST_UNREACH_ADDR },
-        { ENFILE, NAT_ERROR_SILENT, ICMP_HOST_UNREACH, ICMP6_DST_UNREACH_ADDR },
-        { ENOMEM, NAT_ERROR_SILENT, ICMP_HOST_UNREACH, ICMP6_DST_UNREACH_ADDR },
-        { ENOBUFS, NAT_ERROR_SILENT, ICMP_HOST_UNREACH, ICMP6_DST_UNREACH_ADDR },
-        { 9999, NAT_ERROR_RST, ICMP_HOST_UNREACH, ICMP6_DST_UNREACH_ADDR },
-    };
-    unsigned i;
-
-    for (i = 0; i < G_N_ELEMENTS(rows); i++) {
-        const NatError *error = nat_error_find(rows[i].errnum);
-
-        g_assert_cmpint(error->tcp, ==, rows[i].tcp);
-        g_assert_cmpuint(error->v4.type, ==, ICMP_DEST_UNREACH);
-        g_assert_cmpuint(error->v4.code, ==, rows[i].v4_code);
-        g_assert_cmpuint(error->v6.type, ==, ICMP6_DST_UNREACH);
-        g_assert_cmpuint(error->v6.code, ==, rows[i].v6_code);
-    }
-}
-
 /* ---- flows ---- */
 
 static Flow *flow_new(FlowTable *table, uint16_t sport, uint32_t port_id,
@@ -396,7 +351,6 @@ int main(int argc, char **argv)
                          GINT_TO_POINTER(AF_INET), test_apart_and_together);
     g_test_add_data_func("/nat-frag/apart-and-together/v6",
                          GINT_TO_POINTER(AF_INET6), test_apart_and_together);
-    g_test_add_func("/nat-errors/rows", test_errors);
     g_test_add_func("/nat-flow/deadlines", test_flow_deadlines);
     g_test_add_func("/nat-flow/quota", test_flow_quota);
     g_test_add_func("/nat-ring/wraps", test_ring);

@@ -1,17 +1,21 @@
 /*
- * What depends on the host's network: packets that are too big for a link, and
- * echo by ping sockets
+ * What depends on the host's network: packets that are too big for a link, echo
+ * by ping sockets, and strangers, who need an address of their own
  *
- *   Guest --> Nat --> lo of a network namespace: MTU 1300, pings allowed
+ *   Guest --> Nat --> lo of a network namespace: MTU 1300, pings allowed, and
+ *                     STRANGER6 beside ::1
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include <linux/ipv6.h>
 #include <net/if.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include "nat-guest.h"
 
 #define LINK_MTU 1300
+#define STRANGER4 "127.0.0.2"
+#define STRANGER6 "2001:db8:2::2"
 
 static const char *no_namespace;
 
@@ -23,6 +27,22 @@ static bool write_text(const char *path, const char *text)
     if (fd >= 0) {
         close(fd);
     }
+    return ok;
+}
+
+static bool add_stranger6(void)
+{
+    struct in6_ifreq request = { .ifr6_prefixlen = 128 };
+    int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool ok;
+    IpAddr addr;
+
+    g_assert_cmpint(fd, >=, 0);
+    g_assert_true(ip_addr_parse(STRANGER6, &addr));
+    request.ifr6_addr = addr.v6;
+    request.ifr6_ifindex = if_nametoindex("lo");
+    ok = ioctl(fd, SIOCSIFADDR, &request) == 0;
+    close(fd);
     return ok;
 }
 
@@ -43,7 +63,10 @@ static const char *make_namespace(void)
     request.ifr_mtu = LINK_MTU;
     ok = ok && ioctl(fd, SIOCSIFMTU, &request) == 0;
     close(fd);
-    return ok && write_text("/proc/sys/net/ipv4/ping_group_range",
+    if (!ok || !add_stranger6()) {
+        return "needs a loopback interface that takes an address";
+    }
+    return write_text("/proc/sys/net/ipv4/ping_group_range",
                             "0 2147483647") ? NULL : "needs a /proc/sys";
 }
 
@@ -149,6 +172,39 @@ static void test_run_too_big(Guest *g)
     close(fd);
 }
 
+/* RFC 4787 REQ-8: only addresses that the guest has sent to. */
+static void test_strangers(Guest *g)
+{
+    const char *stranger = g->family == AF_INET ? STRANGER4 : STRANGER6;
+    IpAddr known = g->loopback;
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof(ss);
+    uint16_t port, unused;
+    int fd = outside_socket(g, SOCK_DGRAM, &port), other;
+    g_autoptr(GuestFrame) f = NULL;
+    UdpDatagram udp;
+    char buf[16];
+
+    send_udp(g, port, 3, true);
+    g_assert_cmpint(recvfrom(fd, buf, sizeof(buf), 0, (struct sockaddr *)&ss,
+                             &len), ==, 3);
+    g_assert_true(ip_addr_parse(stranger, &g->loopback));
+    other = outside_socket(g, SOCK_DGRAM, &unused);
+    g->loopback = known;
+    g_assert_cmpint(sendto(other, "stranger", 8, 0, (struct sockaddr *)&ss,
+                           len), ==, 8);
+    guest_iterate(g);
+    guest_expect_nothing(g);
+    g_assert_cmpint(sendto(fd, "known", 5, 0, (struct sockaddr *)&ss, len), ==,
+                    5);
+    f = guest_get(g);
+    g_assert_true(udp_parse(&f->frame, &f->ip, &udp));
+    g_assert_cmpmem(f->data + udp.payload_off, udp.payload_len, "known", 5);
+    guest_expect_nothing(g);
+    close(other);
+    close(fd);
+}
+
 static void send_echo(Guest *g, uint32_t rest, size_t len)
 {
     static uint8_t payload[2048], buf[IP_HEADROOM + 8 + sizeof(payload)];
@@ -234,6 +290,8 @@ static const NetnsTest tests[] = {
     { "/nat-netns/v6/too-big", { .family = AF_INET6 }, test_too_big },
     { "/nat-netns/v4/run-too-big", { .family = AF_INET }, test_run_too_big },
     { "/nat-netns/v6/run-too-big", { .family = AF_INET6 }, test_run_too_big },
+    { "/nat-netns/v4/strangers", { .family = AF_INET }, test_strangers },
+    { "/nat-netns/v6/strangers", { .family = AF_INET6 }, test_strangers },
     { "/nat-netns/v4/echo", { .family = AF_INET }, test_echo },
     { "/nat-netns/v6/echo", { .family = AF_INET6 }, test_echo },
     { "/nat-netns/v4/big-echo", { .family = AF_INET, .mtu_bytes = 1400 },

@@ -98,7 +98,10 @@ static void test_one_mapping(Guest *g)
     }
 }
 
-/* REQ-8: only addresses that the guest has sent to. */
+/*
+ * REQ-8: only addresses that the guest has sent to.  IPv6, which has one
+ * loopback address only: test-nat-netns.c
+ */
 static void test_strangers(Guest *g)
 {
     uint16_t port, other_port;
@@ -106,10 +109,6 @@ static void test_strangers(Guest *g)
     struct sockaddr_storage ss;
     socklen_t len;
 
-    if (g->family == AF_INET6) {
-        close(fd);      /* there is one IPv6 loopback address only */
-        return;
-    }
     send_udp(g, 5000, port, "x", 1);
     recv_from(fd, "x", &ss, &len);
     g->loopback.v4++;                           /* 127.0.0.2 */
@@ -546,10 +545,11 @@ static void test_echo(Guest *g)
 static const struct {
     const char *name;
     void (*func)(Guest *g);
+    bool only_v4;
 } tests[] = {
     { "there-and-back", test_there_and_back },
     { "one-mapping", test_one_mapping },
-    { "strangers", test_strangers },
+    { "strangers", test_strangers, true },
     { "forbidden", test_forbidden },
     { "port-unreachable", test_port_unreachable },
     { "send-refused", test_send_refused },
@@ -586,7 +586,7 @@ int main(int argc, char **argv)
 
     g_test_init(&argc, &argv, NULL);
     for (i = 0; i < G_N_ELEMENTS(tests); i++) {
-        for (v6 = 0; v6 < 2; v6++) {
+        for (v6 = 0; v6 < (tests[i].only_v4 ? 1 : 2); v6++) {
             g_autofree char *name = g_strdup_printf("/nat-udp/%s/%s",
                                                     v6 ? "v6" : "v4",
                                                     tests[i].name);

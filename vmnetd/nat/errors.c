@@ -50,6 +50,11 @@ static const NatError other = {
     0, NAT_ERROR_RST, V4(ICMP_HOST_UNREACH), V6(ICMP6_DST_UNREACH_ADDR)
 };
 
+const NatError *nat_error_row(unsigned i)
+{
+    return i < G_N_ELEMENTS(errors) ? &errors[i] : NULL;
+}
+
 const NatError *nat_error_find(int errnum)
 {
     unsigned i;

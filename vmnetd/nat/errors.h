@@ -23,7 +23,7 @@ typedef struct IcmpCode {
     uint8_t type, code;
 } IcmpCode;
 
-/** NatError: @v4 and @v6 are what a datagram gets, whatever @tcp says. */
+/** NatError: @v4 and @v6 are what a datagram gets, unless @tcp is silent. */
 typedef struct NatError {
     int errnum;
     NatErrorTcp tcp;
@@ -32,5 +32,7 @@ typedef struct NatError {
 
 /** nat_error_find: never NULL; an errno that is not in the table: RST. */
 const NatError *nat_error_find(int errnum);
+/** nat_error_row: row @i of the table, for its test; NULL: there are fewer. */
+const NatError *nat_error_row(unsigned i);
 
 #endif
