@@ -4,22 +4,25 @@ Run by scripts/bench. Contestants of a case are booted together and take turns,
 so that a noisy machine is noisy for all of them; medians are compared, and a
 ratio is one of medians of the same run. benchlib/ has the cases.
 
+Whatever goes wrong in a case is that case's: it counts as missed, with what it
+had measured until then, and the next one begins.
+
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
 import argparse
 import json
 import os
-import subprocess
+import signal
 import sys
 import time
+import traceback
 
 from benchlib import (between, daemon, guests, inprocess, latency, namespaces,
-                      ovs, plot, real, vhost)
+                      ovs, plot, real, report, vhost)
 from benchlib.core import TOP, Bench
 
 from lib import services
-from lib.guest import GuestError
 
 # The seconds of one measurement: 10 where the promise says so; with five runs of
 # everything the whole takes 45 minutes.
@@ -45,89 +48,130 @@ CASES = {
 }
 
 
+def names(text):
+    """CASE or CASE,CASE,... of --only."""
+    found = text.split(',')
+    for name in found:
+        if name not in CASES:
+            raise argparse.ArgumentTypeError(
+                '%r is none of %s' % (name, ', '.join(CASES)))
+    return found
+
+
 def parse():
     """The command line."""
     parser = argparse.ArgumentParser(prog='bench')
-    parser.add_argument('--check', action='store_true')
+    parser.add_argument('--check', action='store_true',
+                        help='exit with 1 if a figure is missed')
     parser.add_argument('--json', metavar='FILE',
-                        help='write all figures there; with --only, those of '
-                        'other cases stay')
+                        help='write all figures there after each case; '
+                        'BUILD/bench/results.json')
     parser.add_argument('--plots', metavar='DIR',
-                        help='write an SVG picture for each case there')
+                        help='write an SVG picture for each case there; '
+                        'BUILD/bench/plots')
+    parser.add_argument('--report', metavar='DIR',
+                        help='measure nothing: write figures.rst and the pictures '
+                        'of --json there')
     parser.add_argument('--runs', type=int, default=5)
     parser.add_argument('--seconds', type=int, metavar='N',
                         help='of every measurement, instead of 1 to 10')
     parser.add_argument('--idle', type=int, default=60)
-    parser.add_argument('--only', action='append', choices=list(CASES))
+    parser.add_argument('--only', action='extend', type=names, metavar='CASE,...',
+                        help='of %s; figures of other cases stay as they are in '
+                        '--json' % ', '.join(CASES))
     parser.add_argument('--build', default=os.path.join(TOP, 'build'))
     parser.add_argument('--peers-root', metavar='DIR',
                         help='root file system whose peers are measured')
     options = parser.parse_args()
     options.build = os.path.abspath(options.build)
+    folder = os.path.join(options.build, 'bench')
+    os.makedirs(folder, exist_ok=True)
+    options.json = options.json or os.path.join(folder, 'results.json')
+    options.plots = options.plots or os.path.join(folder, 'plots')
     four, _ = services.host_addresses()
     options.netdev = '' if four else ',host-loopback=on'
     return options
 
 
-def before(options):
-    """The cases that are not measured again: {case: what the file says}."""
-    if not options.only or not options.json or not os.path.exists(options.json):
+def read(options):
+    """{case: what the file says}; {} if there is none."""
+    if not os.path.exists(options.json):
         return {}
     with open(options.json, encoding='utf-8') as text:
-        cases = json.load(text)['cases']
-    return {name: said for name, said in cases.items()
-            if name not in options.only}
+        return json.load(text)['cases']
 
 
-def measure(bench, name, seconds):
-    """One case: {rows, missed, notes, seconds, runs}."""
+def measure(bench, name, seconds, said):
+    """One case; @said gets rows, missed, notes, ... however it ends."""
     bench.rows, bench.missed, bench.notes = [], [], []
     bench.options.seconds = seconds
+    said.update(rows=bench.rows, missed=bench.missed, notes=bench.notes,
+                seconds=seconds, runs=bench.options.runs,
+                when=time.strftime('%Y-%m-%d %H:%M', time.gmtime()),
+                load=round(os.getloadavg()[0], 2))
+    begin = time.monotonic()
     try:
         CASES[name][0](bench)
-    except (GuestError, OSError, subprocess.SubprocessError, ValueError,
-            ZeroDivisionError) as error:
-        bench.missed.append('%s: %s' % (name, error))
+    except KeyboardInterrupt:
+        bench.missed.append('%s was broken off' % name)
+        raise
+    except Exception as error:      # pylint: disable=broad-except
+        traceback.print_exc()
+        bench.missed.append('%s ended early: %s: %s' % (
+            name, type(error).__name__, error))
     finally:
         bench.close()
-    return {'rows': bench.rows, 'missed': bench.missed, 'notes': bench.notes,
-            'seconds': seconds, 'runs': bench.options.runs}
+        said['took'] = round(time.monotonic() - begin)
 
 
 def write(options, versions, cases):
-    """JSON and pictures of all that is known."""
-    if options.json:
-        with open(options.json, 'w', encoding='utf-8') as out:
-            json.dump({'versions': versions, 'cases': cases}, out, indent=4)
-    if options.plots:
-        plot.write(options.plots,
-                   [row for said in cases.values() for row in said['rows']])
+    """JSON and pictures of all that is known, each file whole at any time."""
+    cases = {name: cases[name] for name in CASES if name in cases}
+    with open(options.json + '.new', 'w', encoding='utf-8') as out:
+        json.dump({'versions': versions, 'cases': cases}, out, indent=4)
+    os.replace(options.json + '.new', options.json)
+    plot.write(options.plots,
+               [row for said in cases.values() for row in said['rows']])
+
+
+def summary(cases):
+    """Notes and what was missed. Returns: whether anything was."""
+    for what in ('notes', 'missed'):
+        for name, said in cases.items():
+            for line in said[what]:
+                print('%s: %s: %s' % (what.rstrip('s'), name, line))
+    return any(said['missed'] for said in cases.values())
 
 
 def main():
     """Run the cases, write the results after each."""
     options = parse()
+    if options.report:
+        with open(options.json, encoding='utf-8') as text:
+            report.write(options.report, json.load(text))
+        return 0
     bench = Bench(options)
-    versions, cases = bench.versions(), before(options)
-    names, begin = options.only or list(CASES), time.monotonic()
+    versions, cases = bench.versions(), read(options) if options.only else {}
+    wanted, begin = options.only or list(CASES), time.monotonic()
     asked = options.seconds
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     for name, text in versions.items():
         print('%s: %s' % (name, text))
     try:
-        for number, name in enumerate(names, 1):
+        for number, name in enumerate(wanted, 1):
             seconds = asked or CASES[name][1]
             print('[%d of %d, after %d s] %s: %d runs of %d s' % (
-                number, len(names), time.monotonic() - begin, name,
+                number, len(wanted), time.monotonic() - begin, name,
                 options.runs, seconds), flush=True)
-            cases[name] = measure(bench, name, seconds)
-            write(options, versions, cases)
+            cases[name] = {}
+            try:
+                measure(bench, name, seconds, cases[name])
+            finally:
+                write(options, versions, cases)
     finally:
         bench.discard()
-    for what in ('notes', 'missed'):
-        for name, said in cases.items():
-            for line in said[what]:
-                print('%s: %s: %s' % (what.rstrip('s'), name, line))
-    missed = any(said['missed'] for said in cases.values())
+    missed = summary(cases)
+    print('figures: %s, pictures: %s' % (options.json, options.plots))
     return 1 if options.check and missed else 0
 
 

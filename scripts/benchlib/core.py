@@ -3,6 +3,7 @@
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
+import functools
 import json
 import os
 import platform
@@ -20,6 +21,7 @@ sys.path.insert(0, os.path.join(TOP, 'tests'))
 
 from lib import image                           # noqa: E402
 from lib.guest import Guest                     # noqa: E402
+from lib.process import Process                 # noqa: E402
 
 QEMU = 'qemu-system-x86_64'
 # Gbit/s: a peer that is slower does not work here, and is not beaten.
@@ -49,6 +51,15 @@ def ratio(value, of):
     return value / of if of else 0.0
 
 
+@functools.lru_cache
+def built(build, name):
+    """Path of a program of tests/bench, which is built first."""
+    target = 'tests/bench/' + name
+    subprocess.run(['ninja', '-C', build, target], check=True,
+                   stdout=subprocess.DEVNULL)
+    return os.path.join(build, target)
+
+
 class Bench:
     """Options, folders, and what has been measured."""
 
@@ -75,11 +86,8 @@ class Bench:
         self.notes = []
 
     def built(self, name):
-        """Path of a program of tests/bench, which is built if need be."""
-        target = 'tests/bench/' + name
-        subprocess.run(['ninja', '-C', self.options.build, target], check=True,
-                       stdout=subprocess.DEVNULL)
-        return os.path.join(self.options.build, target)
+        """Path of a program of tests/bench."""
+        return built(self.options.build, name)
 
     def program(self, name, *arguments):
         """The JSON that a program of tests/bench prints."""
@@ -98,9 +106,9 @@ class Bench:
         In a session of its own, as vmnetd is: on a busy machine the scheduler
         shares CPU time between sessions.
         """
-        process = subprocess.Popen(argv, stdout=subprocess.DEVNULL,
-                                   stderr=subprocess.DEVNULL,
-                                   start_new_session=True, **kwargs)
+        process = Process(argv, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL, start_new_session=True,
+                          **kwargs)
         self.started.append(process)
         return process
 
@@ -187,7 +195,11 @@ class Bench:
 
     def versions(self):
         """What is measured, and on what."""
-        found = {'machine': '%d x %s' % (os.cpu_count(), cpu_model()),
+        commit = subprocess.run(
+            ['git', '-C', TOP, 'describe', '--always', '--dirty'], text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
+        found = {'commit': commit.stdout.strip() or 'unknown',
+                 'machine': '%d x %s' % (os.cpu_count(), cpu_model()),
                  'kernel': platform.release(),
                  'load': '%.2f' % os.getloadavg()[0],
                  'passt': self.passt_version()}
@@ -223,20 +235,22 @@ class Bench:
         self.notes.append(text)
         print('  ' + text, flush=True)
 
-    def compare(self, what, ours, name, theirs, limit, jumbo=0.0):
+    def compare(self, what, ours, name, theirs, limit, jumbo=None):
         """What we move, of what peer @name moves, in Gbit/s.
 
         A peer that has stalled is not beaten: what it moves at MTU 65520,
-        @jumbo, is the bar, unless that has stalled too.
+        @jumbo, is the bar, unless that has stalled too or was not measured.
         """
+        if ours < STALLED:
+            self.missed.append('%s: %.3f Gbit/s' % (what, ours))
         if theirs < STALLED:
             self.note('%s: %s has stalled (%.3f Gbit/s)' % (what, name, theirs))
-            theirs = jumbo
-            what += ' at MTU 65520'
-            if jumbo < STALLED:
+            if (jumbo or 0) < STALLED:
                 self.note('%s: there is nothing to compare %s with'
                           % (what, name))
                 return
+            theirs = jumbo
+            what += ' at MTU 65520'
         self.want('%s, of %s' % (what, name), ratio(ours, theirs), limit)
 
     def want(self, name, value, limit, at_least=True):
@@ -245,7 +259,8 @@ class Bench:
         print('  %-60s %8.3f  %s %g  %s' % (
             name, value, 'at least' if at_least else 'at most', limit,
             'ok' if good else 'MISSED'), flush=True)
-        self.rows.append(dict(check=name, value=value, limit=limit, ok=good))
+        self.rows.append({'check': name, 'value': value, 'limit': limit,
+                          'at-least': at_least, 'ok': good})
         if not good:
             self.missed.append('%s: %.3f, wanted %s %g' % (
                 name, value, 'at least' if at_least else 'at most', limit))
@@ -256,8 +271,7 @@ class Bench:
             if isinstance(thing, Guest):
                 thing.stop()
             else:
-                thing.terminate()
-                thing.wait()
+                thing.end()
         self.started = []
         subprocess.run([self.tool('vmnetctl'), 'stop'], env=self.env,
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

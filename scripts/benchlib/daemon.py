@@ -10,7 +10,9 @@ import subprocess
 import time
 
 from benchlib.core import median
-from benchlib.guests import lease
+from benchlib.guests import boot_well, lease
+
+from lib.process import Process
 
 
 def case_start(bench):
@@ -19,7 +21,7 @@ def case_start(bench):
     for number in range(20):
         path = os.path.join(bench.folder, 'start%d.sock' % number)
         begin = time.perf_counter()
-        process = subprocess.Popen(
+        process = Process(
             [os.path.join(bench.options.build, 'vmnetd/vmnetd'), '--socket',
              path, '--state-dir', os.path.join(bench.folder, 's%d' % number)],
             env=bench.env, stderr=subprocess.DEVNULL)
@@ -35,8 +37,7 @@ def case_start(bench):
         client.recv(1)
         times.append((time.perf_counter() - begin) * 1000)
         client.close()
-        process.terminate()
-        process.wait()
+        process.end()
     bench.row('start', 'exec to greeting', times, 'ms')
     bench.want('vmnetd from exec to its greeting, ms', median(times), 30,
                at_least=False)
@@ -85,9 +86,12 @@ def ticks(pid):
 
 def case_idle(bench):
     """Two silent guests: CPU, wakeups, memory."""
-    guests = [bench.vmnet(name, bench.options.netdev) for name in ('one', 'two')]
-    for guest in guests:
-        lease(guest, guest.name)
+    def boot(_port):
+        guests = [bench.vmnet(name, bench.options.netdev)
+                  for name in ('one', 'two')]
+        return [lease(guest, guest.name) for guest in guests]
+
+    boot_well(bench, boot)
     time.sleep(15)      # the guests' own router solicitations and DAD end
     pids = daemon_processes(bench)
     switches = ('voluntary_ctxt_switches', 'nonvoluntary_ctxt_switches')

@@ -8,7 +8,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 import os
 
-from benchlib.core import NIC, median, ratio
+from benchlib.core import NIC, median
 from benchlib.guests import take_turns
 from benchlib.real import find_hosts, tap
 
@@ -33,13 +33,12 @@ def case_inprocess(bench):
     if not os.access(qemu, os.X_OK):
         bench.missed.append('%s: no %s: run scripts/build-qemu' % (CASE, qemu))
         return
-    got = take_turns(bench, CASE,
-                     lambda port: find_hosts(bench, boot(bench, qemu, port)))
+    got = take_turns(bench, CASE, lambda port: find_hosts(
+        bench, boot(bench, qemu, port)))
     for name, limits in LIMITS.items():
         if name not in got:
             bench.missed.append('%s, of %s: needs root' % (CASE, name))
             continue
         for index, what in enumerate(('guest to host', 'host to guest')):
-            bench.want('%s, %s, of %s' % (CASE, what, name),
-                       ratio(median(got['vmnet'][index]),
-                             median(got[name][index])), limits[index])
+            bench.compare('%s, %s' % (CASE, what), median(got['vmnet'][index]),
+                          name, median(got[name][index]), limits[index])

@@ -10,7 +10,7 @@ import json
 import os
 
 from benchlib.core import NIC, QEMU, median, ratio
-from benchlib.guests import lease, ready
+from benchlib.guests import boot_well, lease, ready
 from benchlib.namespaces import Namespace, empty
 from benchlib.real import vmnet
 
@@ -40,8 +40,10 @@ def bridged(bench):
             for n in (1, 2)]
 
 
-def start(pairs):
-    """Addresses and servers: {name: (address, port)}."""
+def boot(bench):
+    """Both pairs: {name: (its client, the server's address, port)}."""
+    pairs = {'vmnet': [vmnet(bench, 'one'), vmnet(bench, 'two')],
+             'tap-bridge-tap': bridged(bench)}
     targets = {}
     for name, pair in pairs.items():
         for number, guest in enumerate(pair, 1):
@@ -55,7 +57,7 @@ def start(pairs):
         pair[1].run('bench-rr serve >/tmp/port 2>&1 &')
         port = pair[1].run('for i in 1 2 3 4 5; do test -s /tmp/port && break; '
                            'sleep 1; done; cat /tmp/port').text.strip()
-        targets[name] = (address.split('/')[0], port)
+        targets[name] = (pair[0], address.split('/')[0], port)
     return targets
 
 
@@ -63,14 +65,12 @@ def case_latency(bench):
     """Median and 99th percentile of the time for an answer."""
     if os.geteuid() != 0:
         raise ValueError('needs root for taps and a bridge')
-    pairs = {'vmnet': [vmnet(bench, 'one'), vmnet(bench, 'two')],
-             'tap-bridge-tap': bridged(bench)}
-    targets = start(pairs)
+    _, pairs = boot_well(bench, lambda _: boot(bench))
     results = {name: [] for name in pairs}
     for _ in range(bench.options.runs):
-        for name, (one, _two) in pairs.items():
+        for name, (one, address, port) in pairs.items():
             done = one.run('bench-rr request %s %s %d' % (
-                *targets[name], bench.options.seconds),
+                address, port, bench.options.seconds),
                            bench.options.seconds + 30)
             if not done.ok:
                 raise GuestError(name + ': ' + done.text)

@@ -14,6 +14,8 @@ import time
 from benchlib.core import median, ratio
 from benchlib.daemon import daemon_processes, ticks
 
+from lib.process import Process
+
 LIMIT_S = 15
 
 
@@ -59,23 +61,24 @@ def has_route(space):
 
 def empty(bench):
     """A namespace with nothing in it: its holder's pid."""
-    holder = subprocess.Popen(['unshare', '--net', 'sh', '-c',
-                               'echo ready; exec sleep infinity'],
-                              stdout=subprocess.PIPE)
+    holder = Process(['unshare', '--net', 'sh', '-c',
+                      'echo ready; exec sleep infinity'],
+                     stdout=subprocess.PIPE)
     bench.started.append(holder)
-    holder.stdout.readline()
+    if not holder.line():
+        raise ValueError('no network namespace could be made')
     return holder.pid
 
 
 def vmnet(bench, mtu):
     """By vmnet-run."""
-    runner = subprocess.Popen(
+    runner = Process(
         [bench.tool('vmnet-run'), '-q', '--network',
          'shared,mtu=%d%s' % (mtu, bench.options.netdev), '--netns', '--',
          'sh', '-c', 'echo $$; exec sleep infinity'],
         env=bench.env, stdout=subprocess.PIPE)
     bench.started.append(runner)
-    if not runner.stdout.readline():
+    if not runner.line():
         raise ValueError('vmnet-run --netns failed')
     with open('/proc/%d/task/%d/children' % (runner.pid, runner.pid),
               encoding='ascii') as text:
@@ -108,12 +111,9 @@ class Name:
         subprocess.run(['ip', 'netns', 'attach', self.name, str(pid)],
                        check=True)
 
-    def terminate(self):
+    def end(self):
         """Forget the name."""
         subprocess.run(['ip', 'netns', 'del', self.name], check=False)
-
-    def wait(self):
-        """Nothing to wait for."""
 
 
 def pasta(bench, mtu):
@@ -225,10 +225,9 @@ def case_streams(bench):
 
 def server(bench, program='bench-rr'):
     """A service of the host's for a program; returns its port."""
-    process = subprocess.Popen([bench.built(program), 'serve'],
-                               stdout=subprocess.PIPE)
+    process = Process([bench.built(program), 'serve'], stdout=subprocess.PIPE)
     bench.started.append(process)
-    return process.stdout.readline().decode().strip()
+    return process.line().decode().strip()
 
 
 def case_connect(bench):

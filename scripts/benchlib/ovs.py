@@ -43,12 +43,9 @@ class Switch:
                  lambda: os.path.exists(self.folder + '/db.sock'))
         self.pid = self.start()
 
-    def terminate(self):
+    def end(self):
         """Forget it; what runs in it has been started later, and ended."""
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def wait(self):
-        """Nothing to wait for."""
 
     def call(self, *argv):
         """A program of the root; ValueError with what it says."""

@@ -47,19 +47,25 @@ def draw(case, rows):
         '</svg>', ''])
 
 
-def write(folder, rows):
-    """A file for each case and unit of @rows, which bench.row() has made."""
+def files(rows):
+    """{file: its rows}: one for each case and unit that bench.row() has made."""
     cases = {}
     for row in rows:
         if 'case' in row:
             cases.setdefault((row['case'], row['unit']), []).append(row)
-    units = {}
-    for case, unit in cases:
-        units.setdefault(case, []).append(unit)
-    os.makedirs(folder, exist_ok=True)
+    several = [case for case, _ in cases]
+    found = {}
     for (case, unit), its in cases.items():
-        name = case if len(units[case]) == 1 else case + ' ' + (unit or 'count')
-        name = re.sub('[^a-z0-9]+', '-', name.lower()).strip('-')
-        with open(os.path.join(folder, name + '.svg'), 'w',
-                  encoding='utf-8') as out:
-            out.write(draw(case, its))
+        name = case if several.count(case) == 1 else '%s %s' % (
+            case, unit or 'count')
+        name = re.sub('[^a-z0-9]+', '-', name.lower()).strip('-') + '.svg'
+        found[name] = its
+    return found
+
+
+def write(folder, rows):
+    """The pictures of @rows."""
+    os.makedirs(folder, exist_ok=True)
+    for name, its in files(rows).items():
+        with open(os.path.join(folder, name), 'w', encoding='utf-8') as out:
+            out.write(draw(its[0]['case'], its))

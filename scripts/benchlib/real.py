@@ -11,7 +11,7 @@ import os
 import time
 
 from benchlib.core import NIC, QEMU, median
-from benchlib.guests import iperf, lease, own_host, ready
+from benchlib.guests import boot_well, iperf, lease, own_host, ready
 from benchlib.namespaces import Namespace, empty
 
 NO_VECTORS = ['-device', NIC[1] + ',vectors=0']
@@ -86,8 +86,7 @@ def boot(bench, port):
 
 def case_real(bench):
     """A real guest by vhost-user to the host and back."""
-    port = bench.iperf_server()
-    hosts = boot(bench, port)
+    port, hosts = boot_well(bench, lambda port: boot(bench, port))
     results = {name: ([], []) for name in hosts}
     for _ in range(bench.options.runs):
         for back in (0, 1):
