@@ -455,44 +455,6 @@ def test_allow_list_is_complete(vmnetd, idle_daemon):
     assert info(idle_daemon)['pid'] == engine
 
 
-# Log
-
-def test_log_file(vmnetd, idle_daemon):
-    log = os.path.join(idle_daemon.folder, 'log')
-    idle_daemon.start('--log-file', log)
-    recorded(idle_daemon)
-    assert info(idle_daemon)['log-file'] == log
-    with open(log, encoding='utf-8') as text:
-        lines = text.read().splitlines()
-    assert lines
-    for line in lines:
-        assert re.match(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z vmnetd\[\d+\] '
-                        r'(error|warning|message): ', line), line
-
-
-def test_log_begins_anew(vmnetd, idle_daemon):
-    log = os.path.join(idle_daemon.folder, 'log')
-    with open(log, 'wb') as text:
-        text.truncate(4 * 1024 * 1024)
-    idle_daemon.start('--log-file', log)
-    recorded(idle_daemon)
-    assert os.path.getsize(log) < 65536
-    assert os.path.getsize(log + '.1') >= 4 * 1024 * 1024
-
-
-def test_log_is_bounded_in_time(daemon):
-    """Two messages for each netdev with a VMM: hundreds of them."""
-    with Qmp(daemon.socket) as client:
-        client.call('netdev_add', type='vmnet-shared', id='n0')
-        path = client.call('export-add', type='stream', id='e0', netdev='n0',
-                           addr={'type': 'unix'})['path']
-        for _ in range(500):
-            with socket.socket(socket.AF_UNIX) as vmm:
-                vmm.connect(path)
-        wait_until(lambda: not client.call('query-exports')[0]['connected'])
-    assert len(daemon.stderr()) < 65536
-
-
 # Speed and size
 
 def test_greets_at_once(vmnetd, idle_daemon):

@@ -16,7 +16,7 @@ from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.inet6 import ICMPv6ND_RA
 from scapy.layers.l2 import Ether
 
-from lib.instance import QmpError
+from lib.qmp import Qmp, QmpError
 from lib.raw_guest import RawGuest
 
 MAC = '52:54:00:00:00:71'
@@ -54,6 +54,34 @@ def client(daemon):
 def guest_of(daemon, client, **options):
     """A guest on that network."""
     return RawGuest(daemon.netdev(client, **options)[1], MAC)
+
+
+def test_every_client_is_told(idle_daemon):
+    """Of a network's start and end, once each, in their order."""
+    idle_daemon.start('--idle-timeout', '1')
+    with idle_daemon.qmp() as one, idle_daemon.qmp() as other, \
+            Qmp(idle_daemon.socket, negotiate=False) as deaf:
+        for _ in range(2):
+            one.call('netdev_add', type='vmnet-host', id='n0', network='lab')
+            one.call('netdev_add', type='vmnet-host', id='n1', network='lab')
+            for client in (one, other):
+                event = client.wait_event('NETWORK_STARTED')
+                assert event['data'] == {'name': 'lab', 'mode': 'host'}
+            assert names(other) == ['lab']
+            one.call('netdev_del', id='n0')
+            one.call('query-version')
+            other.call('query-version')
+            assert not one.events and not other.events
+            one.call('netdev_del', id='n1')
+            for client in (one, other):
+                event = client.wait_event('NETWORK_STOPPED')
+                assert event['data'] == {'name': 'lab'}
+                assert {'seconds', 'microseconds'} == set(event['timestamp'])
+                assert not client.events
+            assert not names(other)
+        assert deaf.ask(b'{"execute": "qmp_capabilities"}') == \
+            b'{"return": {}}\r\n'
+        assert not deaf.events
 
 
 def test_one_added_to_stay_stays(daemon, client):

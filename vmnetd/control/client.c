@@ -49,6 +49,7 @@ static void on_closed(void *opaque)
     if (g_ptr_array_find(control->clients, client, &index)) {
         g_ptr_array_steal_index(control->clients, index);
     }
+    g_info("client %s went", client->name);
     client_free(client);
     control_touch(control);
 }

@@ -238,6 +238,7 @@ static bool execute(QmpSession *session, const JsonValue *request, JsonValue **r
                     "The command %s has not been found", name);
         return false;
     }
+    g_debug("executes %s", command->name);
     args = json_dict_get(request, "arguments");
     if (!args) {
         args = no_args = json_dict();

@@ -58,6 +58,8 @@ static void admit(Server *server, int fd)
     }
     if (!client_new(server->control, fd, peer.pid, peer.uid, &error)) {
         g_warning("client %d: %s", (int)peer.pid, error->message);
+    } else {
+        g_info("client %d came", (int)peer.pid);
     }
     control_touch(server->control);
 }
