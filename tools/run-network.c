@@ -106,6 +106,30 @@ static VmnetPort vmnet_port(RunPort port)
            : port == RUN_PORT_DGRAM ? VMNET_PORT_DGRAM : VMNET_PORT_STREAM;
 }
 
+/*
+ * Rules of hostfwd that name no address of the host, [PROTO]::PORT-..., are
+ * open to all who reach it: as in QEMU, but whoever wrote one hears of it.
+ */
+static void tell_open_forwards(const Run *run, const char *id,
+                               const JsonValue *netdev)
+{
+    const JsonValue *rules = json_dict_get(netdev, "hostfwd");
+    g_autoptr(GString) open = g_string_new(NULL);
+    size_t i;
+
+    for (i = 0; rules && i < json_list_size(rules); i++) {
+        const char *rule = json_get_string(json_list_get(rules, i));
+
+        if (rule[strcspn(rule, ":")] && rule[strcspn(rule, ":") + 1] == ':') {
+            g_string_append_printf(open, "%s%s", open->len ? ", " : "", rule);
+        }
+    }
+    if (open->len) {
+        run_tell(!run->quiet, "%s: hostfwd %s: on all addresses of this host; "
+                 "127.0.0.1 before a port keeps it to this host", id, open->str);
+    }
+}
+
 static VmnetInterface *make_interface(Run *run, const char *id,
                                       JsonValue *netdev, VmnetPort port,
                                       bool by_path, GError **error)
@@ -129,6 +153,7 @@ static VmnetInterface *make_interface(Run *run, const char *id,
          vmnet_interface_get_subnet(interface) ?: "",
          port == VMNET_PORT_VHOST_USER ? "vhost-user" :
          port == VMNET_PORT_DGRAM ? "dgram" : "stream");
+    tell_open_forwards(run, id, netdev);
     return interface;
 }
 
