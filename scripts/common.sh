@@ -5,13 +5,16 @@
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=${VMNET_BUILD:-$top/build}
+guest=${VMNET_GUEST:-$build/guest}      # kernel and initramfs
 
 packages_build="gcc libc6-dev meson ninja-build pkg-config libglib2.0-dev libseccomp-dev python3"
-packages_guest="qemu-system-x86 busybox-static dpkg xz-utils"
+packages_guest="qemu-system-x86 busybox-static dpkg xz-utils +linux-image-cloud-amd64"
 packages_test="python3-pytest python3-pytest-timeout python3-pytest-xdist
     python3-scapy python3-docutils iperf3 udhcpc
     isc-dhcp-client bind9-dnsutils ndisc6 strace iproute2 iputils-ping procps
-    qemu-utils socat util-linux netcat-openbsd dpdk-dev bubblewrap"
+    qemu-utils socat util-linux netcat-openbsd dpdk-dev bubblewrap
+    cpio git"
+packages_all="libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients"
 packages_bench="iperf3 passt slirp4netns iproute2 util-linux"
 
 say()
@@ -26,23 +29,41 @@ die_skip()
     exit 77
 }
 
-# need_packages NAME...: install those that are missing. Uses apt as root, or
-# by sudo; where neither is allowed, prints the line to run and exits with 77.
+# is_installed NAME
+is_installed()
+{
+    dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed
+}
+
+# need_packages NAME...: install those that are missing, and fetch apt's lists
+# where it has none. A name after a "+" need not be installed, only known to apt:
+# the guest's kernel, which is fetched once. Uses apt as root, or by sudo; where
+# neither is allowed, prints the line to run and exits with 77.
 need_packages()
 {
-    local missing="" name line sudo=""
+    local missing="" update="" name line sudo=""
 
     for name in "$@"; do
-        if ! dpkg-query -W -f '${db:Status-Status}\n' "$name" 2>/dev/null |
-            grep -qx installed; then
-            missing="$missing $name"
-        fi
+        case $name in
+        +*)
+            [ -d "$guest/kernel/boot" ] || apt-cache show "${name#+}" \
+                >/dev/null 2>&1 || update="apt-get update"
+            ;;
+        *)
+            is_installed "$name" || missing="$missing $name"
+            ;;
+        esac
     done
-    [ -n "$missing" ] || return 0
+    [ -n "$missing$update" ] || return 0
     if ! command -v apt-get >/dev/null; then
         die_skip "these packages (Debian's names) are needed:$missing"
     fi
     line="apt-get install --no-install-recommends -y$missing"
+    if [ -z "$missing" ]; then
+        line=$update
+    elif [ -n "$update" ]; then
+        line="sh -c '$update && $line'"
+    fi
     if [ "$(id -u)" != 0 ]; then
         if sudo -n true 2>/dev/null || { [ -t 0 ] && command -v sudo >/dev/null; }; then
             sudo="sudo"
@@ -50,13 +71,41 @@ need_packages()
             die_skip "packages are missing; run this once: sudo $line"
         fi
     fi
-    say "installing:$missing"
-    # The lists may be old or absent: once without an update, then with one.
-    # shellcheck disable=SC2086
-    $sudo env DEBIAN_FRONTEND=noninteractive $line >/dev/null 2>&1 || {
-        $sudo apt-get update -qq
-        $sudo env DEBIAN_FRONTEND=noninteractive $line >/dev/null
-    } || die_skip "could not install the packages; run: sudo $line"
+    say "installing:${missing:- package lists}"
+    [ -z "$update" ] || $sudo apt-get update -qq || die_skip "could not run: sudo $line"
+    [ -z "$missing" ] || install_packages "$sudo" $missing ||
+        die_skip "could not install the packages; run: sudo $line"
+}
+
+# install_packages SUDO NAME...: the lists may be old: without an update, then with one.
+install_packages()
+{
+    local sudo=$1 install
+    shift
+    install="$sudo env DEBIAN_FRONTEND=noninteractive
+        apt-get install --no-install-recommends -y $*"
+
+    # shellcheck disable=SC2086 # names of packages have no spaces
+    $install >/dev/null 2>&1 || { $sudo apt-get update -qq && $install >/dev/null; }
+}
+
+# run_logged LOG COMMAND...: shows the log's end if the command fails. A signal that
+# ends us ends the command as well; apt, which is not run by this, is waited for.
+run_logged()
+{
+    local log=$1 number child status=0
+    shift
+
+    "$@" >"$log" 2>&1 &
+    child=$!
+    for number in INT TERM HUP; do
+        # shellcheck disable=SC2064 # expanded now
+        trap "kill $child; wait $child || true; trap - $number; kill -$number $$" $number
+    done
+    wait $child || status=$?
+    trap - INT TERM HUP
+    [ $status = 0 ] || tail -n 40 "$log" >&2
+    return $status
 }
 
 # build_tree [MESON-OPTION...]: configure once, then build what changed.
@@ -64,15 +113,9 @@ build_tree()
 {
     if [ ! -f "$build/build.ninja" ]; then
         mkdir -p "$build"
-        meson setup "$build" "$top" "$@" >"$build/setup.log" 2>&1 || {
-            tail -n 40 "$build/setup.log" >&2
-            exit 1
-        }
+        run_logged "$build/setup.log" meson setup "$build" "$top" "$@" || exit 1
     fi
-    ninja -C "$build" >"$build/build.log" 2>&1 || {
-        tail -n 40 "$build/build.log" >&2
-        exit 1
-    }
+    run_logged "$build/build.log" ninja -C "$build" || exit 1
 }
 
 # debian_python: the interpreter that Debian's python3-* packages belong to.

@@ -11,17 +11,15 @@ import argparse
 import ipaddress
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(TOP, 'tests'))
 
-from lib import image, services                         # noqa: E402
-from lib.guest import Guest, GuestError, kvm_works      # noqa: E402
+from lib import guard, image, services                  # noqa: E402
+from lib.guest import Guest, GuestError, kvm_trouble    # noqa: E402
 
 QEMU = 'qemu-system-x86_64'
 NETDEV = 'vmnet-shared,id=net0'
@@ -45,13 +43,13 @@ def expect(condition, seen):
 class Quickstart:
     """Host services, two guests, and the steps."""
 
-    def __init__(self, options):
+    def __init__(self, options, folder):
         self.options = options
         self.broken = options.broken
         self.guests = []
         self.leases = []
         self.six = []
-        self.folder = tempfile.mkdtemp(prefix='vmnet-quickstart-')
+        self.folder = folder
         self.env = dict(os.environ,
                         XDG_RUNTIME_DIR=os.path.join(self.folder, 'run'),
                         XDG_STATE_HOME=os.path.join(self.folder, 'state'),
@@ -82,7 +80,7 @@ class Quickstart:
         self.tftp = services.TftpServer(
             b'wrong' if self.broken == 'udp' else self.word)
         self.http6 = self.tftp6 = None
-        if self.own_six or self.loopback:
+        if self.own_six or self.loopback and services.has_loopback6():
             try:
                 self.http6 = services.HttpServer(
                     wrong if self.broken == 'tcp6' else files, '::')
@@ -96,9 +94,10 @@ class Quickstart:
     def boot(self):
         """Two guests, started by the same command line."""
         kernel = image.ensure(self.options.image)
-        accel = self.options.accel
+        accel, trouble = self.options.accel, ''
         if not accel:
-            accel = 'kvm' if kvm_works(QEMU, kernel) else 'tcg'
+            trouble = kvm_trouble(QEMU, kernel, device=self.options.kvm)
+            accel = 'tcg' if trouble else 'kvm'
         netdev = NETDEV
         if self.loopback:
             netdev += ',host-loopback=on'
@@ -116,7 +115,7 @@ class Quickstart:
                 self.guests[-1].process.kill()
         for guest in self.guests:
             guest.wait_ready(90)
-        return 'accelerator ' + accel + (
+        return 'accelerator ' + accel + (' (%s)' % trouble if trouble else '') + (
             ', host-loopback=on since the host has only loopback addresses'
             if self.loopback else '')
 
@@ -265,29 +264,32 @@ class Quickstart:
 
     def run(self):
         """All steps; returns how many failed."""
-        failed = skipped = 0
         start = time.monotonic()
-        for title, step in self.STEPS:
-            if not self.wanted(title):
-                continue
+        steps = [row for row in self.STEPS if self.wanted(row[0])]
+        count = {'ok': 0, 'FAILED': 0, 'skipped': 0}
+        for title, step in steps:
             begin = time.monotonic()
             print('%-14s ' % title, end='', flush=True)
             try:
                 verdict, detail = 'ok', step(self)
             except Skipped as why:
-                verdict, detail, skipped = 'skipped', str(why), skipped + 1
+                verdict, detail = 'skipped', str(why)
             except (Failed, GuestError, image.ImageError, OSError) as why:
-                verdict, detail, failed = 'FAILED', str(why), failed + 1
+                verdict, detail = 'FAILED', str(why)
+            count[verdict] += 1
             print('%-7s %5.1f s  %s' % (verdict, time.monotonic() - begin,
                                         ' '.join(detail.split())), flush=True)
             if verdict == 'FAILED' and title in ('boot', 'lease'):
                 self.show_logs()
                 print('the other steps need this one')
                 break
-        print('%s: %d steps, %d failed, %d skipped, %.1f s' % (
-            'it works' if not failed else 'it does not work',
-            len(self.STEPS), failed, skipped, time.monotonic() - start))
-        return failed
+        untried = len(steps) - sum(count.values())
+        print('%s: %d steps, %d failed, %d skipped, %s%.1f s' % (
+            'it does not work' if count['FAILED'] else 'it works',
+            len(steps), count['FAILED'], count['skipped'],
+            '%d not tried, ' % untried if untried else '',
+            time.monotonic() - start))
+        return count['FAILED']
 
     def show_logs(self):
         """What the guests' commands wrote to standard error."""
@@ -296,26 +298,9 @@ class Quickstart:
             with open(path, encoding='utf-8', errors='replace') as log:
                 sys.stdout.write(''.join(log.readlines()[-10:]))
 
-    def close(self):
-        """End what was started, remove what was made."""
-        for guest in self.guests:
-            guest.stop()
-        socket = os.path.join(self.env['XDG_RUNTIME_DIR'], 'vmnet',
-                              'vmnetd.sock')
-        if os.path.exists(socket):
-            subprocess.run([self.tool('vmnetctl'), 'stop'], env=self.env,
-                           stdout=subprocess.DEVNULL, check=False)
-            deadline = time.monotonic() + 5
-            while os.path.exists(socket) and time.monotonic() < deadline:
-                time.sleep(0.02)
-        if self.options.keep:
-            print('kept: ' + self.folder)
-        else:
-            shutil.rmtree(self.folder, ignore_errors=True)
-
 
 def main():
-    """Parse options, run, clean up."""
+    """Parse options; work, guarded."""
     parser = argparse.ArgumentParser(prog='quickstart')
     parser.add_argument('--shell', action='store_true',
                         help='leave me in the first guest\'s shell at the end')
@@ -329,20 +314,27 @@ def main():
                         help='STEP and those that it needs')
     parser.add_argument('--accel', choices=('kvm', 'tcg'),
                         help='do not probe for KVM')
+    parser.add_argument('--kvm', default='/dev/kvm', metavar='DEVICE',
+                        help='what to look for before KVM is probed')
     parser.add_argument('--build', default=os.path.join(TOP, 'build'),
                         help='build directory (default: build)')
     parser.add_argument('--image', help='where the guest\'s kernel is kept '
                         '(default: guest in the build directory)')
     options = parser.parse_args()
     options.image = options.image or os.path.join(options.build, 'guest')
-    quickstart = Quickstart(options)
-    try:
-        failed = quickstart.run()
-        if options.shell and not failed:
-            print('quick1\'s shell; Ctrl-] ends it')
-            quickstart.guests[0].shell()
-    finally:
-        quickstart.close()
+    return guard.run(lambda folder: work(options, folder),
+                     'vmnet-quickstart-', options.keep)
+
+
+def work(options, folder):
+    """The steps, and the shell; returns the exit status."""
+    if options.keep:
+        print('kept: ' + folder)
+    quickstart = Quickstart(options, folder)
+    failed = quickstart.run()
+    if options.shell and not failed:
+        print('quick1\'s shell; exit or Ctrl-] ends it', flush=True)
+        quickstart.guests[0].shell()
     return 1 if failed else 0
 
 

@@ -17,6 +17,7 @@ for folder in (HERE, os.path.dirname(HERE)):
 
 from lib.instance import BUILD, Instance  # noqa: E402
 from lib.lab import Lab  # noqa: E402
+from lib.process import descendants  # noqa: E402
 
 
 SLOW_TIMEOUT = 1800     # s, of what is marked slow; of others, see pytest.ini
@@ -29,25 +30,6 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker('slow'):
             item.add_marker(pytest.mark.timeout(SLOW_TIMEOUT))
-
-
-def descendants(root):
-    """Pids of the children of @root, and of theirs."""
-    found, families = [], {}
-    for name in filter(str.isdigit, os.listdir('/proc')):
-        try:
-            with open('/proc/%s/stat' % name, encoding='utf-8',
-                      errors='replace') as text:
-                parent = int(text.read().rpartition(')')[2].split()[1])
-        except OSError:
-            continue
-        families.setdefault(parent, []).append(int(name))
-    left = [root]
-    while left:
-        children = families.get(left.pop(), [])
-        found += children
-        left += children
-    return found
 
 
 def end_descendants():

@@ -7,7 +7,10 @@ import os
 import re
 import select
 import subprocess
+import sys
+import termios
 import time
+import tty
 
 from lib.process import Process
 
@@ -31,21 +34,26 @@ class Result:
         return 'Result(%d, %r)' % (self.status, self.text)
 
 
-def kvm_works(qemu, image, timeout=3.0):
-    """Whether a Linux guest under KVM is up within @timeout seconds.
+def kvm_trouble(qemu, image, timeout=3.0, device='/dev/kvm'):
+    """Why guests cannot have KVM, or ''.
 
     Some hosts open /dev/kvm and even run firmware, and then hang: only a guest
-    that has printed counts.
+    that has printed within @timeout seconds counts.
     """
-    if not os.access('/dev/kvm', os.R_OK | os.W_OK):
-        return False
+    if not os.path.exists(device):
+        return 'no ' + device
+    if not os.access(device, os.R_OK | os.W_OK):
+        return 'no right to open ' + device
     probe = Guest('probe', image, [qemu], [], accel='kvm', log=os.devnull)
     try:
         probe.wait_ready(timeout)
-        return True
+        return ''
     except GuestError:
-        return False
+        if probe.process.poll() is not None:
+            return 'QEMU ends under KVM'
+        return 'a guest under KVM printed nothing for %g s' % timeout
     finally:
+        probe.process.kill()    # what hangs does not follow SIGTERM
         probe.stop()
 
 
@@ -138,32 +146,46 @@ class Guest:
         return dict(pairs)
 
     def shell(self):
-        """Join this terminal to a shell in the guest until it exits."""
-        import sys
-        import termios
-        import tty
-        self.process.stdin.write(b'@shell\n')
-        console = self.process.stdout.fileno()
+        """Join this terminal to a shell in the guest.
+
+        Returns when the shell exits, the guest ends, or somebody types Ctrl-].
+        """
         keys = sys.stdin.fileno()
         saved = termios.tcgetattr(keys) if os.isatty(keys) else None
+        self._serial += 1
+        self.process.stdin.write(b'@shell %d\n' % self._serial)
         try:
             if saved:
                 tty.setraw(keys)
-            while True:
-                ready, _, _ = select.select([console, keys], [], [])
-                if console in ready:
-                    data = os.read(console, 4096)
-                    if not data:
-                        return
-                    os.write(1, data)
-                if keys in ready:
-                    data = os.read(keys, 4096)
-                    if not data or data == b'\x1d':     # Ctrl-]
-                        return
-                    self.process.stdin.write(data)
+            self._relay(keys, b'@@%d ' % self._serial)
+        except BrokenPipeError:
+            pass                # the guest was faster
         finally:
             if saved:
                 termios.tcsetattr(keys, termios.TCSADRAIN, saved)
+
+    def _relay(self, keys, marker):
+        """Keys to the guest and its output to us, until @marker."""
+        console = self.process.stdout.fileno()
+        held = b''
+        while True:
+            ready, _, _ = select.select([console, keys], [], [])
+            if console in ready:
+                data = os.read(console, 4096)
+                text, found, _ = (held + data).partition(marker)
+                # The beginning of a marker is shown when it is none.
+                size = max(n for n in range(len(marker))
+                           if text.endswith(marker[:n]))
+                held = text[len(text) - size:]
+                if found or not data:
+                    os.write(1, text)
+                    return
+                os.write(1, text[:len(text) - size])
+            if keys in ready:
+                data, found, _ = os.read(keys, 4096).partition(b'\x1d')
+                self.process.stdin.write(data)
+                if found or not data:
+                    return
 
     def stop(self):
         """End QEMU (and nothing else)."""

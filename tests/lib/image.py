@@ -47,7 +47,7 @@ stty -echo -onlcr 2>/dev/null
 echo "@@ready"
 while read -r id command; do
     case $id in
-    @shell) stty sane; setsid cttyhack sh -l; stty -echo -onlcr;;
+    @shell) stty sane; setsid cttyhack sh -l; stty -echo -onlcr; echo "@@$command $?";;
     *) ( eval "$command" ) < /dev/null; echo "@@$id $?";;
     esac
 done

@@ -3,6 +3,7 @@
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
+import os
 import subprocess
 import threading
 
@@ -21,6 +22,25 @@ def listens(path):
             if words[-1] == path and int(words[3], 16) & ACCEPTING:
                 return True
     return False
+
+
+def descendants(root):
+    """Pids of the children of @root, and of theirs."""
+    found, families = [], {}
+    for name in filter(str.isdigit, os.listdir('/proc')):
+        try:
+            with open('/proc/%s/stat' % name, encoding='utf-8',
+                      errors='replace') as text:
+                parent = int(text.read().rpartition(')')[2].split()[1])
+        except OSError:
+            continue
+        families.setdefault(parent, []).append(int(name))
+    left = [root]
+    while left:
+        children = families.get(left.pop(), [])
+        found += children
+        left += children
+    return found
 
 
 class Process(subprocess.Popen):

@@ -42,6 +42,15 @@ def host_addresses():
     return four, six
 
 
+def has_loopback6():
+    """Whether ::1 is there."""
+    try:
+        with open('/proc/net/if_inet6', encoding='ascii') as table:
+            return any(line.split()[0] == '0' * 31 + '1' for line in table)
+    except OSError:
+        return False
+
+
 def _socket(kind, host, port=0):
     family = socket.AF_INET6 if ':' in host else socket.AF_INET
     made = socket.socket(family, kind)
