@@ -8,8 +8,10 @@ patterns, in which PART is the run (root, user, asan). A skip that no line
 allows counts as a failure. A test that failed and passed in the second try
 (PART-again.xml) counts as passed, and is named. A program of unit tests that
 died, of which Meson's JUnit files say nothing (PART-unit.json, its log, does),
-counts as failed, unless its second try did well. Prints "N skipped" and "N
-passed, N failed"; with --failed, the names of Meson's tests that failed.
+counts as failed, unless its second try did well. Each line of the files "worked"
+and "broken" counts, too: parts of scripts/test that have no results but these.
+Prints "N skipped" and "N passed, N failed"; with --failed, the names of Meson's
+tests that failed.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
@@ -88,6 +90,14 @@ def dead(folder):
             yield title
 
 
+def parts(folder, verdict):
+    """Those that scripts/test says "worked", or "broken"."""
+    path = os.path.join(folder, verdict)
+    if os.path.exists(path):
+        with open(path, encoding='utf-8') as text:
+            yield from text.read().splitlines()
+
+
 def main():
     """See the file's head."""
     if sys.argv[1] == '--failed':
@@ -121,7 +131,8 @@ def main():
                               'allow: %s' % (title, reason))
         else:
             passed.append(title)
-    failed += dead(sys.argv[2])
+    failed += [*dead(sys.argv[2]), *parts(sys.argv[2], 'broken')]
+    passed += parts(sys.argv[2], 'worked')
     for title in failed:
         print('FAILED ' + title)
     print('%d skipped' % len(skipped))

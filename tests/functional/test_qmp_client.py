@@ -1,7 +1,8 @@
 """QEMU's own Python QMP client talks to vmnetd.
 
 It is part of QEMU's source (python/qemu/qmp) and in no package of Debian:
-scripts/fetch-qemu-source unpacks that, $QEMU_PYTHON names its folder python/.
+scripts/fetch-qemu-source, which scripts/test runs, unpacks that; $QEMU_PYTHON
+names its folder python/.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
@@ -20,7 +21,8 @@ def qemu_client():
     sys.path.insert(0, os.environ.get(
         'QEMU_PYTHON', os.path.join(BUILD, 'qemu-src', 'python')))
     return pytest.importorskip(
-        'qemu.qmp', reason="needs QEMU's python/qemu/qmp (QEMU_PYTHON)")
+        'qemu.qmp', reason="needs QEMU's python/qemu/qmp: %s" % os.environ.get(
+            'VMNET_NO_QEMU_SOURCE', 'run scripts/fetch-qemu-source'))
 
 
 async def converse(qmp, path):
