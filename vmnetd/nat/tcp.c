@@ -28,7 +28,14 @@
 #include <string.h>
 #include <unistd.h>
 
-/* RFC 5382 REQ-5 and the issue: 2 h 4 min; the guest is asked 4 min before. */
+/*
+ * How long a guest may be silent (RFC 5382 REQ-5: 2 h 4 min at least); it is
+ * asked 4 min before.  A half that has closed says nothing about the other, which
+ * may be silent as long as before.  When all was sent but an acknowledgement or
+ * two, or not even a SYN answered, there is nothing to wait for: the RFC's 4 min
+ * are for translators that lose the connection with the flow, while here the host's
+ * socket repeats its own FIN.
+ */
 #define ESTABLISHED_MS (7440 * 1000)
 #define KEEPALIVE_MS (7200 * 1000)
 #define HALF_OPEN_MS (30 * 1000)
