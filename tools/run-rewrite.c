@@ -18,22 +18,24 @@ static char *stream_text(const RunNetdev *netdev, const QemuVersion *version,
         [QEMU_RECONNECT_MS] = ",reconnect-ms=100",
     };
     g_autofree char *path = opts_escape(target->path);
+    g_autofree char *id = opts_escape(netdev->id);
 
     return g_strdup_printf("stream,id=%s,server=off,addr.type=unix,"
-                           "addr.path=%s%s", netdev->id, path,
+                           "addr.path=%s%s", id, path,
                            reconnect[qemu_version_reconnect(version)]);
 }
 
 static char *netdev_text(const RunNetdev *netdev, const QemuVersion *version,
                          const RunTarget *target)
 {
+    g_autofree char *id = opts_escape(netdev->id);
+
     switch (netdev->port) {
     case RUN_PORT_DGRAM:
-        return g_strdup_printf("dgram,id=%s,local.type=fd,local.str=%d",
-                               netdev->id, target->fd);
+        return g_strdup_printf("dgram,id=%s,local.type=fd,local.str=%d", id,
+                               target->fd);
     case RUN_PORT_VHOST_USER:
-        return g_strdup_printf("vhost-user,id=%s,chardev=vmnet-%s", netdev->id,
-                               netdev->id);
+        return g_strdup_printf("vhost-user,id=%s,chardev=vmnet-%s", id, id);
     case RUN_PORT_AUTO:
     case RUN_PORT_STREAM:
     case RUN_PORT__MAX:
@@ -48,8 +50,9 @@ static char *chardev_text(const RunNetdev *netdev, const QemuVersion *version,
 {
     bool has_ms = qemu_version_reconnect(version) == QEMU_RECONNECT_MS;
     g_autofree char *path = opts_escape(target->path);
+    g_autofree char *id = opts_escape(netdev->id);
 
-    return g_strdup_printf("socket,id=vmnet-%s,path=%s,%s", netdev->id, path,
+    return g_strdup_printf("socket,id=vmnet-%s,path=%s,%s", id, path,
                            has_ms ? "reconnect-ms=100" : "reconnect=1");
 }
 

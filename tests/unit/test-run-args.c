@@ -108,6 +108,10 @@ static void test_netdev_in_every_form(void)
                   "q -netdev " STREAM);
     check_rewrite("q -netdev '{\"type\":\"vmnet-shared\",\"id\":\"net0\"}'",
                   "q -netdev " STREAM);
+    /* which is QEMU's to refuse */
+    check_rewrite("q -netdev vmnet-shared,id=a,,fd=5",
+                  "q -netdev stream,id=a,,fd=5,server=off,addr.type=unix,"
+                  "addr.path=" PATH);
     check_rewrite("q -netdev vmnet-bridged,id=net0,ifname=eth0",
                   "q -netdev " STREAM);
     check_rewrite("q -netdev vmnet-shared,id=net0 -netdev vmnet-host,id=b",

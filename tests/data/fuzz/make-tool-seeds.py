@@ -87,6 +87,9 @@ run_args("names", STREAM_72, QEMU, "-name", "guest=web,,1,process=x", "-uuid",
          "-netdev", NET + ",hostfwd=tcp::8080-:80,hostfwd=udp::53-:53")
 run_args("trailing-comma", STREAM_72, QEMU, "-netdev", NET, "-device",
          NIC + ",")
+run_args("comma-in-id", STREAM_72, QEMU, "-netdev", "vmnet-shared,id=a,,fd=5")
+run_args("comma-in-id-vhost-user", VHOST_92, KVM, "-netdev",
+         "vmnet-shared,id=a,,b", "-device", "virtio-net-pci,netdev=a,,b")
 run_args("duplicate", STREAM_72, QEMU, "-netdev", NET, "-netdev", NET)
 run_args("value-missing", STREAM_72, QEMU, "-netdev")
 run_args("unknown-option", STREAM_72, QEMU, "-frobnicate", "x", "-netdev", NET)

@@ -1,0 +1,155 @@
+"""One guest sends garbage at full rate; what two others keep is measured.
+
+  victims: ns one -- ns two, iperf3 and ping
+  blaster: a set of tests/data/hostile, as fast as the daemon takes it
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+import contextlib
+import glob
+import os
+import re
+import subprocess
+import time
+from typing import NamedTuple
+
+from lib.instance import BUILD, TOP, Instance
+from lib.lab import Lab
+from lib.process import Process
+
+SETS = sorted(glob.glob(os.path.join(TOP, 'tests/data/hostile/*.frames')))
+
+# What has to be kept.
+SHARE_KEPT = 0.5
+P99_MS = 50
+LOG_BYTES = 64 * 1024
+# Once the guest has gone: what it made the daemon allocate is freed, but the
+# allocator keeps pages of it, and code that had not run before is mapped now.
+GROWTH_KIB = 2048
+
+
+def set_name(path):
+    """Of a file of frames."""
+    return os.path.basename(path)[:-len('.frames')]
+
+
+class Outcome(NamedTuple):
+    """Of one set."""
+
+    name: str
+    sent: str           # what the blaster says
+    alone: float        # Mbit/s
+    during: float
+    p99: float          # ms
+    before_kib: int
+    after_kib: int
+    log_bytes: int
+    same_daemon: bool
+
+    @property
+    def kept(self):
+        """Share of the throughput."""
+        return self.during / self.alone
+
+    def misses(self):
+        """What was not kept, in words; without speed: see wrongs()."""
+        found = self.wrongs()
+        if self.kept < SHARE_KEPT:
+            found.append('kept %.2f of the throughput' % self.kept)
+        if self.p99 >= P99_MS:
+            found.append('p99 %.1f ms' % self.p99)
+        if self.after_kib - self.before_kib > GROWTH_KIB:
+            found.append('memory grew by %d KiB'
+                         % (self.after_kib - self.before_kib))
+        return found
+
+    def wrongs(self):
+        """What must not be on any machine, nor under sanitizers."""
+        found = []
+        if not self.same_daemon:
+            found.append('another daemon runs')
+        if self.log_bytes >= LOG_BYTES:
+            found.append('log grew by %d bytes' % self.log_bytes)
+        return found
+
+
+def percentile(text, share):
+    """Of ping's times, in ms."""
+    times = sorted(float(t) for t in re.findall(r'time=([\d.]+) ms', text))
+    if not times:
+        raise RuntimeError('no ping was answered: ' + text)
+    return times[min(len(times) - 1, int(len(times) * share))]
+
+
+class Victims:
+    """Two guests of a daemon, and an iperf3 server in the second."""
+
+    def __init__(self):
+        with contextlib.ExitStack() as stack:
+            self.instance = Instance()
+            stack.callback(self.instance.stop)
+            self.lab = Lab(self.instance.start())
+            stack.callback(self.lab.close)
+            self.one = self.lab.configured(50)
+            self.two = self.lab.configured(51)
+            stack.enter_context(self._iperf_server())
+            self.one.call('ping', '-c', '1', '-w', '5', self.two.ip)
+            self._stack = stack.pop_all()
+
+    @contextlib.contextmanager
+    def _iperf_server(self):
+        """One that listens, until it is killed: when SIGTERM finds iperf3 at work
+        it may wait for itself."""
+        path = os.path.join(self.instance.folder, 'iperf3')
+        with open(path, 'a+', encoding='ascii') as log, self.two.popen(
+                'iperf3', '-s', '--forceflush', stdout=log,
+                stderr=subprocess.STDOUT) as server:
+            end = time.monotonic() + 20
+            while not log.seek(0) and 'listening' not in log.read():
+                if server.poll() is not None or time.monotonic() > end:
+                    raise RuntimeError('iperf3 does not listen')
+                time.sleep(0.01)
+            yield
+
+    def rate(self, seconds):
+        """Mbit/s from one to two."""
+        text = self.one.run('iperf3', '-f', 'm', '-c', self.two.ip, '-t',
+                            str(seconds), timeout=seconds + 30).stdout
+        match = re.search(r'([\d.]+) Mbits/sec.*receiver', text)
+        if not match:
+            raise RuntimeError('iperf3: ' + text)
+        return float(match.group(1))
+
+    def _pinging(self, seconds):
+        """Not from the guest that sends: its own queue is full of its own data."""
+        return self.two.popen('ping', '-i', '0.02', '-w', str(seconds),
+                              self.lab.network()['gateway'],
+                              stdout=subprocess.PIPE)
+
+    def _blaster(self, socket, path, seconds):
+        return Process(
+            [os.path.join(BUILD, 'tests/tools/blaster'), '--socket', socket,
+             '--frames', path, '--seconds', str(seconds), '--gateway',
+             self.lab.network()['mac']], stdout=subprocess.PIPE, text=True)
+
+    def suffer(self, path, seconds, alone_seconds):
+        """The set @path for so long, after a time without it: Outcome."""
+        instance = self.instance
+        alone = self.rate(alone_seconds)
+        pids, log = instance.pids(), len(instance.stderr())
+        before_kib = instance.rss_kib()
+        ident, socket = instance.netdev(self.lab.client)
+        with self._blaster(socket, path, seconds + 1) as blaster, \
+                self._pinging(seconds + 1) as ping:
+            during = self.rate(seconds)
+            p99 = percentile(ping.communicate(timeout=seconds + 30)[0], 0.99)
+            sent = blaster.communicate(timeout=30)[0].strip()
+        self.lab.client.call('netdev_del', id=ident)
+        return Outcome(set_name(path), sent, alone, during, p99, before_kib,
+                       instance.rss_kib(), len(instance.stderr()) - log,
+                       instance.pids() == pids)
+
+    def close(self):
+        """All of it goes."""
+        self._stack.close()
