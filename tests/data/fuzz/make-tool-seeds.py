@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-# Makes the seeds of fuzz-run-args, -run-version, -forward-spec, -dhcp-client and
-# -steering.
+# Makes the seeds of fuzz-run-args, -run-version, -forward-spec, -netdev-config,
+# -dhcp-client and -steering.
 #
 # Text is written here; frames come from scapy.  A file's name says what is in it.
 # Run it after adding one:
@@ -38,6 +38,10 @@ def version(name, text):
 
 def forward(name, text):
     write("forward-spec", name, text.encode())
+
+
+def netdev(name, text):
+    write("netdev-config", name, text.encode())
 
 
 def dhcp(kind, *options, **fields):
@@ -111,6 +115,25 @@ forward("no-bracket", "tcp:[::1:8080-web:80")
 forward("only-bracket", "[:1-a:1")
 forward("host-only", "udp:5353")
 forward("dashes", "1-a-b:2-3")
+
+RANGE = "start-address=%s,end-address=%s,subnet-mask=%s"
+netdev("plain", "vmnet-shared,id=n")
+netdev("range", "vmnet-shared,id=n," + RANGE % ("10.1.0.1", "10.1.0.99",
+                                                "255.255.255.0"))
+netdev("range-of-two", "vmnet-host,id=n," + RANGE % (
+    "10.1.0.1", "10.1.0.2", "255.255.255.252"))
+netdev("mask-with-hole", "vmnet-shared,id=n," + RANGE % (
+    "10.1.0.1", "10.1.0.9", "255.255.0.255"))
+netdev("whole", "vmnet-host,id=n," + RANGE % ("0.0.0.0", "255.255.255.255",
+                                              "0.0.0.0"))
+netdev("prefix", "vmnet-shared,id=n,nat66-prefix=fd12:3456::,mtu=9000")
+netdev("host-prefix", "vmnet-host,id=n,ipv6-prefix=fd00::,dhcp=off,dns=off")
+netdev("uuid", "vmnet-host,id=n,net-uuid=2f0c1a10-7d0e-4b4c-9c9d-0123456789ab")
+netdev("forwards", "vmnet-shared,id=n,hostfwd=tcp::8080-:80,"
+       "hostfwd=udp:[::1]:53-[fd00::2]:53,mac=52:54:00:00:00:01")
+netdev("bridged", "vmnet-bridged,id=n,ifname=br0,isolated=on")
+netdev("json", '{"type": "vmnet-shared", "id": "n", "lease-time": 60, '
+       '"match": "strict", "network": "web"}')
 
 OFFER = dhcp("offer")
 ACK = dhcp("ack", ("subnet_mask", "255.255.255.0"), ("router", "192.168.107.1"),
