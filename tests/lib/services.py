@@ -164,6 +164,34 @@ class UdpEcho(_Thread):
         self.socket.sendto(data, peer)
 
 
+class UdpTell(_Thread):
+    """Answers each datagram with the address that it came from."""
+
+    def __init__(self, host='0.0.0.0', port=0):
+        super().__init__(_socket(socket.SOCK_DGRAM, host, port))
+
+    def serve(self):
+        _, peer = self.socket.recvfrom(65536)
+        if peer:
+            self.requests += 1
+            self.socket.sendto(peer[0].encode(), peer)
+
+
+class TcpTell(_Thread):
+    """Tells each connection the address that it comes from, and ends it."""
+
+    def __init__(self, host='0.0.0.0', port=0):
+        sock = _socket(socket.SOCK_STREAM, host, port)
+        sock.listen(16)
+        super().__init__(sock)
+
+    def serve(self):
+        connection, peer = self.socket.accept()
+        with connection:
+            self.requests += 1
+            connection.sendall(peer[0].encode())
+
+
 class HttpServer:
     """Serves @files: {path: bytes}; remembers peers and PUT bodies."""
 
