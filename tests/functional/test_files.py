@@ -14,13 +14,14 @@ import time
 
 import pytest
 
-from lib.instance import TOP, Instance
+from lib.instance import BUILD, TOP, Instance
 from lib.process import Process
 from lib.vmm import Vmm
 
 pytestmark = pytest.mark.skipif(not shutil.which('strace'),
                                 reason='needs strace')
 
+VMNETD = os.path.join(BUILD, 'vmnetd', 'vmnetd')
 MANUAL = os.path.join(TOP, 'docs', 'man', 'vmnet.7.rst')
 DISK_S = 0.5        # what the slow disk of a test takes
 CHANGES = ('openat,open,creat,mkdir,mkdirat,bind,rename,renameat,renameat2,'
@@ -126,6 +127,8 @@ def use_everything(instance):
                         host_address='127.0.0.1')
         client.call('network-add', name='lab', mode='host')
         client.call('network-del', name='lab')
+        for netdev in client.call('query-netdevs'):
+            client.call('netdev_del', id=netdev['id'])
     assert instance.run('vmnetctl', 'log').returncode == 0
 
 
@@ -138,20 +141,25 @@ def test_every_path_is_in_the_manual(instance):
     with open(qemu, 'w', encoding='ascii') as text:
         text.write('#!/bin/sh\necho QEMU emulator version 10.0.0\n')
     os.chmod(qemu, 0o755)
+    impatient = os.path.join(instance.folder, 'vmnetd')
+    with open(impatient, 'w', encoding='ascii') as text:
+        text.write('#!/bin/sh\nexec %s "$@" --idle-timeout 1\n' % VMNETD)
+    os.chmod(impatient, 0o755)
+    instance.env['VMNETD'] = impatient
     with Process(['strace', '-ff', '-y', '-o', instance.folder + '/trace', '-e',
                   'trace=' + CHANGES, instance.tool('vmnet-run'), qemu,
                   '-netdev', 'vmnet-shared,id=net0'], env=instance.env) as first:
         wait_until(lambda: os.path.exists(instance.socket))
         use_everything(instance)
-        assert instance.run('vmnetctl', 'stop').returncode == 0
-        assert first.wait() == 0
+        assert first.wait() == 0    # the daemon's end, too
     made = set()
     for name in glob.glob(instance.folder + '/trace.*'):
         with open(name, encoding='utf-8', errors='replace') as text:
             made |= {written(line) for line in text}
     made.discard(None)
     known = manual_paths(instance)
-    for name in ('vmnetd.sock', 'vmnetd.lock', 'record.json.new', 'web-n1.sock'):
+    for name in ('vmnetd.sock', 'vmnetd.sock.leaving', 'vmnetd.lock',
+                 'record.json.new', 'web-n1.sock'):
         assert os.path.join(instance.runtime, 'vmnet', name) in made
     for name in ('lock', 'vmnetd.log', 'networks/shared/leases.new',
                  'networks/shared/network.new', 'networks/shared/leases.damaged'):

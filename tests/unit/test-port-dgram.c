@@ -209,6 +209,44 @@ static int bind_dgram(struct sockaddr_un *addr, const char *dir,
     return fd;
 }
 
+static int send_buffer(int fd)
+{
+    socklen_t len = sizeof(int);
+    int bytes;
+
+    g_assert_cmpint(getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, &len), ==, 0);
+    return bytes;
+}
+
+/* As much of 4 MiB as net.core.wmem_max allows, which not all can read. */
+static int allowed_send_buffer(int type)
+{
+    int wanted = 4 * 1024 * 1024;
+    int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+    int bytes;
+
+    g_assert_cmpint(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &wanted,
+                               sizeof(wanted)), ==, 0);
+    bytes = send_buffer(fd);
+    close(fd);
+    return bytes;
+}
+
+static void test_dgram_asks_for_a_send_buffer(Fixture *f, const void *data)
+{
+    vm_connect(&f->a, PORT_KIND_DGRAM, SOCK_DGRAM);
+    vm_connect(&f->b, PORT_KIND_DGRAM, SOCK_SEQPACKET);
+    g_test_message("granted %d bytes", send_buffer(f->a.port_fd));
+    g_assert_cmpint(send_buffer(f->a.port_fd), ==,
+                    allowed_send_buffer(SOCK_DGRAM));
+    g_assert_cmpint(send_buffer(f->b.port_fd), ==,
+                    allowed_send_buffer(SOCK_SEQPACKET));
+    /* What the tests of full queues force is what it is where nothing more is
+     * allowed: a few frames of 64 KiB. */
+    vm_shrink_send_buffer(&f->b);
+    g_assert_cmpint(send_buffer(f->b.port_fd), ==, 212992);
+}
+
 static void test_dgram_connects_back(Fixture *f, const void *data)
 {
     g_autofree char *dir = g_dir_make_tmp("vmnet-port-XXXXXX", NULL);
@@ -269,6 +307,7 @@ int main(int argc, char **argv)
             test_dgram_stalled_reader_of_large);
     ADD_MTU("dgram/next-batch-tries", 65520, test_dgram_next_batch_tries);
     ADD_MTU("dgram/timer-tries", 65520, test_dgram_timer_tries);
+    ADD("dgram/asks-for-a-send-buffer", test_dgram_asks_for_a_send_buffer);
     ADD("dgram/connects-back", test_dgram_connects_back);
     return g_test_run();
 }
