@@ -178,6 +178,15 @@ class Vmm:
             return None
         return self.receive(syn)
 
+    def await_datagram(self, port):
+        """Somebody sends to our @port."""
+        def datagram(frame):
+            body = ip_payload(frame, UDP)
+            if body and body[2:4] == struct.pack('!H', port):
+                return True
+            return None
+        return self.receive(datagram)
+
     def close(self):
         """The VMM goes."""
         self.socket.close()

@@ -12,6 +12,7 @@
 #include "control/client.h"
 #include "control/forward-event.h"
 #include "control/netdev.h"
+#include "control/network-commands.h"
 #include "control/record.h"
 #include "qapi/qapi-visit.h"
 
@@ -178,13 +179,34 @@ ForwardInfo *forward_keep(ControlForward *forward, Client *client)
     return info;
 }
 
+static bool network_comes_back(Control *control, const Network *network)
+{
+    unsigned i;
+
+    for (i = 0; i < control->netdevs->len; i++) {
+        const ControlNetdev *netdev = g_ptr_array_index(control->netdevs, i);
+
+        if (netdev->network == network && netdev_comes_back(netdev)) {
+            return true;
+        }
+    }
+    return held_network_stays(control, network);
+}
+
+/* Nobody else makes it again, and what it is for comes back. */
+static bool must_be_recorded(const ControlForward *forward)
+{
+    return !forward->of_options && forward->lifetime != FORWARD_LIFETIME_CLIENT
+           && (forward->netdev ? netdev_comes_back(forward->netdev)
+               : network_comes_back(forward->control, forward->network));
+}
+
 /* ForwardInfo has ForwardOptions' members: an answer is a request again. */
 static void record_one(const ControlForward *forward, JsonValue *list)
 {
     g_autoptr(ForwardInfo) info = NULL;
 
-    if (forward->of_options
-        || forward->lifetime == FORWARD_LIFETIME_CLIENT) {
+    if (!must_be_recorded(forward)) {
         return;
     }
     info = forward_describe(forward);

@@ -376,6 +376,17 @@ void netdev_disconnected(ControlNetdev *netdev)
     }
 }
 
+bool netdev_is_recorded(const ControlNetdev *netdev)
+{
+    return netdev->lifetime == NETDEV_LIFETIME_EXPORT && netdev->export
+           && netdev->export->path;
+}
+
+bool netdev_comes_back(const ControlNetdev *netdev)
+{
+    return netdev->owner == netdev->control->self || netdev_is_recorded(netdev);
+}
+
 void netdev_client_gone(Client *client)
 {
     Control *control = client->control;

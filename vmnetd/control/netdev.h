@@ -66,6 +66,11 @@ uint32_t netdev_port_id(const ControlNetdev *netdev);
 void netdev_connected(ControlNetdev *netdev, pid_t vmm_pid);
 void netdev_disconnected(ControlNetdev *netdev);
 
+/** netdev_is_recorded: a restarted daemon makes it again from the record. */
+bool netdev_is_recorded(const ControlNetdev *netdev);
+/** netdev_comes_back: the record or the command line makes it again. */
+bool netdev_comes_back(const ControlNetdev *netdev);
+
 /** netdev_client_gone: what lives as long as @client goes with it. */
 void netdev_client_gone(Client *client);
 

@@ -57,12 +57,6 @@ static char *boot_id(void)
     return g_strstrip(text);
 }
 
-static bool is_recorded(const ControlNetdev *netdev)
-{
-    return netdev->lifetime == NETDEV_LIFETIME_EXPORT && netdev->export
-           && netdev->export->path;
-}
-
 static JsonValue *encode_netdev(const ControlNetdev *netdev)
 {
     JsonValue *options = qapi_encode_Netdev(netdev->options);
@@ -90,24 +84,25 @@ static JsonValue *encode(Control *control, bool *ret_is_empty)
     g_autofree char *boot = boot_id();
     JsonValue *root = json_dict();
     JsonValue *netdevs = json_list();
-    JsonValue *networks;
+    JsonValue *networks = held_network_record(control);
+    JsonValue *forwards = forward_record(control);
     unsigned i;
 
     for (i = 0; i < control->netdevs->len; i++) {
         ControlNetdev *netdev = g_ptr_array_index(control->netdevs, i);
 
-        if (is_recorded(netdev)) {
+        if (netdev_is_recorded(netdev)) {
             json_list_append(netdevs, encode_netdev(netdev));
         }
     }
-    networks = held_network_record(control);
     *ret_is_empty = json_list_size(netdevs) == 0 &&
-                    json_list_size(networks) == 0;
+                    json_list_size(networks) == 0 &&
+                    json_list_size(forwards) == 0;
     json_dict_set_int(root, "version", RECORD_VERSION);
     json_dict_set_string(root, "boot", boot);
     json_dict_set(root, "networks", networks);
     json_dict_set(root, "netdevs", netdevs);
-    json_dict_set(root, "forwards", forward_record(control));
+    json_dict_set(root, "forwards", forwards);
     return root;
 }
 
