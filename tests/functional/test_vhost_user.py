@@ -75,7 +75,8 @@ def test_guest_keeps_its_network_when_the_daemon_end_is_renewed(daemon, boot):
     path = os.path.join(daemon.folder, 'qemu.sock')
     with daemon.qmp() as client:
         client.call('netdev_add', type='vmnet-shared', id='n0')
-        guest = boot('server', vhost_options(path, chardev=',server=on'))
+        # The daemon would not connect to it once more.
+        guest = boot('server', vhost_options(path, chardev=',server=on'), boots=1)
         wait_for(lambda: listens(path))
         address = {'type': 'unix', 'path': path}
         client.call('export-add', type='vhost-user', id='e0', netdev='n0',

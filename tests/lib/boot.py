@@ -15,6 +15,8 @@ from lib.instance import IMAGE
 
 QEMU = 'qemu-system-x86_64'
 NIC = ['-device', 'virtio-net-pci,netdev=net0,romfile=']
+# How often a guest boots until its clock is right.
+BOOTS = 4
 
 
 @functools.lru_cache
@@ -56,7 +58,8 @@ class Boot:
     def start(self, name, options, *, under=(), flavour=image.CLOUD, **more):
         """A guest; @under: what executes QEMU."""
         guest = Guest(name, kernel(flavour), [*under, self.qemu], options,
-                      env=self.instance.env, log=self.log(name), **more)
+                      env=self.instance.env, log=self.log(name),
+                      **{'boots': BOOTS, **more})
         self.guests.append(guest)
         return guest
 
