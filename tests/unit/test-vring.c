@@ -170,6 +170,40 @@ static void test_rewinds(Fixture *f, const void *data)
 }
 
 /* What was fetched and not used comes again after a stop and a start. */
+/* However they are looked at in between, and wherever the ring's end is. */
+static void test_available(Fixture *f, const void *data)
+{
+    VringChain chains[NUM];
+    uint32_t round, n, i, cookie, len;
+
+    for (round = 0; round < 5 * NUM; round++) {
+        f->pool.n = 0;
+        for (n = 0; n < NUM && add_readable(f, 1 + (n + round) % 2, n); n++) {
+            if (round % 3) {
+                g_assert_cmpuint(vring_available(&f->ring), ==, n + 1);
+            }
+        }
+        for (i = 0; i < n - round % 2; i++) {
+            g_assert_cmpint(vring_fetch(&f->ring, &f->pool, &chains[i]), ==,
+                            VRING_FETCHED);
+        }
+        g_assert_cmpuint(vring_available(&f->ring), ==, n - i);
+        vring_rewind(&f->ring, &chains[1], i - 1);
+        g_assert_cmpuint(vring_available(&f->ring), ==, n - 1);
+        for (i = 1; i < n; i++) {
+            g_assert_cmpint(fetch(f, &chains[i]), ==, VRING_FETCHED);
+            g_assert_cmpuint(vring_available(&f->ring), ==, n - 1 - i);
+        }
+        for (i = 0; i < n; i++) {
+            vring_use(&f->ring, &chains[i], 0);
+        }
+        vring_publish(&f->ring);
+        g_assert_cmpuint(vring_available(&f->ring), ==, 0);
+        while (driver_get_used(&f->driver, &cookie, &len)) {
+        }
+    }
+}
+
 static void test_base(Fixture *f, const void *data)
 {
     VringChain chain;
@@ -494,6 +528,7 @@ typedef struct Test {
 static const Test tests[] = {
     { "wraps", test_wraps, true, true },
     { "rewinds", test_rewinds, true, true },
+    { "available", test_available, true, true },
     { "base", test_base, true, true },
     { "half-base", test_half_base, true, true },
     { "notifications", test_notifications, true, true },

@@ -89,12 +89,45 @@ static bool is_available(uint16_t flags, bool wrap)
     return !!(flags & DESC_F_AVAIL) == wrap && !!(flags & DESC_F_USED) != wrap;
 }
 
-/* One: how many there are would have to be counted. */
-static unsigned packed_available(Vring *ring)
+static bool has_more(const Vring *ring)
 {
     return ring->n_in_use < ring->config.num &&
            is_available(load_flags(ring, ring->fetched.index),
                         ring->fetched.wrap);
+}
+
+/*
+ * No index says how many there are: they are counted, each descriptor once.  A
+ * driver that takes them back has lied; what is fetched is looked at again.
+ */
+static unsigned packed_available(Vring *ring)
+{
+    VringCount *count = &ring->u.packed.count;
+    VringCursor at = ring->fetched;
+
+    advance(ring, &at, count->n_desc);
+    while (ring->n_in_use + count->n_desc < ring->config.num) {
+        uint16_t flags = load_flags(ring, at.index);
+
+        if (!is_available(flags, at.wrap)) {
+            break;
+        }
+        count->n_desc++;
+        count->n_chains += !(flags & VRING_DESC_F_NEXT);
+        advance(ring, &at, 1);
+    }
+    return count->n_chains;
+}
+
+/* @chain is fetched: the first of those that were counted. */
+static void uncount(VringCount *count, const VringChain *chain)
+{
+    if (count->n_chains && chain->n_desc <= count->n_desc) {
+        count->n_desc -= chain->n_desc;
+        count->n_chains--;
+    } else {
+        *count = (VringCount) { 0 };
+    }
 }
 
 static void read_desc(const void *from, struct vring_packed_desc *ret)
@@ -151,6 +184,7 @@ static VringFetch packed_fetch(Vring *ring, VringPool *pool, VringChain *ret)
     uint16_t flags = load_flags(ring, at.index);
 
     if (ring->n_in_use == ring->config.num || !is_available(flags, at.wrap)) {
+        ring->u.packed.count = (VringCount) { 0 };
         return VRING_EMPTY;
     }
     do {
@@ -176,6 +210,7 @@ static VringFetch packed_fetch(Vring *ring, VringPool *pool, VringChain *ret)
     ret->id = GUINT16_FROM_LE(desc.id);
     ring->fetched = at;
     ring->n_in_use += ret->n_desc;
+    uncount(&ring->u.packed.count, ret);
     return VRING_FETCHED;
 }
 
@@ -249,7 +284,7 @@ static bool set_device_event(Vring *ring, uint16_t flags)
                      __ATOMIC_RELEASE);
     log_device_event(ring);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    return packed_available(ring) > 0;
+    return has_more(ring);
 }
 
 /*

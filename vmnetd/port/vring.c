@@ -62,7 +62,13 @@ void vring_rewind(Vring *ring, const VringChain *chain, unsigned n_chains)
 
     ring->fetched = chain->at;
     for (i = 0; i < n_chains; i++) {
-        ring->n_in_use -= ring->config.is_packed ? chain[i].n_desc : 1;
+        if (ring->config.is_packed) {
+            ring->n_in_use -= chain[i].n_desc;
+            ring->u.packed.count.n_desc += chain[i].n_desc;
+            ring->u.packed.count.n_chains++;
+        } else {
+            ring->n_in_use--;
+        }
     }
 }
 

@@ -78,6 +78,11 @@ typedef struct VringConfig {
     uint32_t base;
 } VringConfig;
 
+/** VringCount: packed: available from @fetched on, as far as was looked. */
+typedef struct VringCount {
+    unsigned n_desc, n_chains;
+} VringCount;
+
 /**
  * Vring:
  * @broken: what rule was broken; NULL: none
@@ -104,6 +109,7 @@ typedef struct Vring {
             struct vring_packed_desc *desc;
             const struct vring_packed_desc_event *driver;
             struct vring_packed_desc_event *device;
+            VringCount count;
         } packed;
     } u;
 
@@ -156,7 +162,7 @@ bool vring_should_call(Vring *ring);
 bool vring_enable_kick(Vring *ring);
 void vring_disable_kick(Vring *ring);
 
-/** vring_available: chains (packed: at least one) that could be fetched. */
+/** vring_available: chains that could be fetched, if the driver does not lie. */
 unsigned vring_available(Vring *ring);
 
 /* For the files of the two formats. */
