@@ -48,6 +48,13 @@ def cases(folder, again):
                 yield name.split('-')[0], case
 
 
+def reason_of(case):
+    """Why a testcase was skipped, on one line; Meson has it in the output."""
+    skip = case.find('skipped')
+    return ' '.join((skip.get('message') or skip.text or
+                     case.findtext('system-out') or '').split())
+
+
 def has_failed(case):
     """Whether a testcase says so."""
     return case.find('failure') is not None or case.find('error') is not None
@@ -111,15 +118,14 @@ def main():
               if not has_failed(case) and case.find('skipped') is None}
     for part, case in cases(sys.argv[2], False):
         title = '%s: %s.%s' % (part, case.get('classname'), case.get('name'))
-        skip = case.find('skipped')
         if has_failed(case):
             if (part, case.get('classname'), case.get('name')) in mended:
                 print('FLAKY ' + title)
                 passed.append(title)
             else:
                 failed.append(title)
-        elif skip is not None:
-            reason = skip.get('message') or skip.text or ''
+        elif case.find('skipped') is not None:
+            reason = reason_of(case)
             test = '%s.%s' % (case.get('classname'), case.get('name'))
             if any(fnmatch.fnmatch(part, line[0])
                    and fnmatch.fnmatch(test, line[1])

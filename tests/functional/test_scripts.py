@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -149,6 +150,27 @@ def test_signal_ends_the_build(machine, number):
         assert script.wait(20) == -number
     with open(machine.folder + '/pid', encoding='ascii') as text:
         assert not is_running(int(text.read()))
+
+
+MESON = '''<testsuites><testsuite name="vmnet">
+<testcase name="uses-tap" classname="vmnet"><skipped/>
+<system-out>no /dev/net/tun
+here</system-out></testcase>
+<testcase name="works" classname="vmnet"/></testsuite></testsuites>'''
+
+
+@pytest.mark.parametrize('allowed, sums', [
+    ('user *uses-tap *tun here', '1 skipped\n1 passed, 0 failed\n'),
+    ('user *uses-tap *sockets*', '0 skipped\n1 passed, 1 failed\n'),
+    ('root *uses-tap *tun here', '0 skipped\n1 passed, 1 failed\n')])
+def test_reason_of_a_skip_is_mesons(tmp_path, allowed, sums):
+    (tmp_path / 'user-unit.xml').write_text(MESON)
+    (tmp_path / 'expected').write_text(allowed + '\n')
+    done = subprocess.run(
+        [sys.executable, TOP + '/tests/summary.py', tmp_path / 'expected', tmp_path],
+        text=True, stdout=subprocess.PIPE, check=False, timeout=60)
+    assert done.stdout.endswith(sums)
+    assert done.returncode == (1 if ' 1 failed' in sums else 0)
 
 
 @pytest.fixture
