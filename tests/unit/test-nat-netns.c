@@ -30,6 +30,23 @@ static bool write_text(const char *path, const char *text)
     return ok;
 }
 
+/* An address is tentative until the kernel's worker has looked at it. */
+static bool can_be_bound(const IpAddr *addr)
+{
+    struct sockaddr_in6 sin6 = { .sin6_family = AF_INET6, .sin6_addr = addr->v6 };
+    int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int64_t end_us = g_get_monotonic_time() + 5 * G_USEC_PER_SEC;
+    bool ok;
+
+    g_assert_cmpint(fd, >=, 0);
+    while (!(ok = bind(fd, (struct sockaddr *)&sin6, sizeof(sin6)) == 0) &&
+           errno == EADDRNOTAVAIL && g_get_monotonic_time() < end_us) {
+        g_usleep(1000);
+    }
+    close(fd);
+    return ok;
+}
+
 static bool add_stranger6(void)
 {
     struct in6_ifreq request = { .ifr6_prefixlen = 128 };
@@ -43,7 +60,7 @@ static bool add_stranger6(void)
     request.ifr6_ifindex = if_nametoindex("lo");
     ok = ioctl(fd, SIOCSIFADDR, &request) == 0;
     close(fd);
-    return ok;
+    return ok && can_be_bound(&addr);
 }
 
 /* Our groups are those that may ping. Returns: (nullable): what did not work */
