@@ -7,6 +7,8 @@ QEMU is the one that scripts/build-qemu has built.
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
+import contextlib
+import glob
 import os
 import signal
 import socket
@@ -47,6 +49,11 @@ def boot(daemon, tmp_path):
         yield start
 
 
+def reaches(guest, target, size=56, wait=5):
+    """Whether @target answers two pings of @size bytes."""
+    return guest.run('ping -c 2 -s %d -W %d %s' % (size, wait, target)).ok
+
+
 def test_shared(boot, daemon):
     """An address, the gateway, a second machine by its name, and the daemon
     knows both as what QEMU calls them."""
@@ -56,8 +63,8 @@ def test_shared(boot, daemon):
     second.wait_ready()
     leases = [first.dhcp(), second.dhcp()]
     assert all(leases)
-    assert first.run('ping -c 2 -W 5 %s' % leases[0]['router']).ok
-    assert first.run('ping -c 2 -W 5 second').ok
+    assert reaches(first, leases[0]['router'])
+    assert reaches(first, 'second')
     with daemon.qmp() as client:
         known = {one['id']: one for one in client.call('query-netdevs')}
     assert sorted(known) == ['first/net0', 'second/net0']
@@ -74,10 +81,10 @@ def test_host_mode_by_real_nics(boot, nic):
     other.wait_ready()
     lease = guest.dhcp()
     assert lease and other.dhcp()
-    assert guest.run('ping -c 2 -W 5 %s' % lease['server']).ok
-    assert guest.run('ping -c 2 -s 1400 -W 5 other').ok
-    assert other.run('ping -c 2 -s 1400 -W 5 real').ok
-    assert not guest.run('ping -c 1 -W 2 198.51.100.7').ok
+    assert reaches(guest, lease['server'])
+    assert reaches(guest, 'other', 1400)
+    assert reaches(other, 'real', 1400)
+    assert not reaches(guest, '198.51.100.7', wait=2)
 
 
 def test_vhost(boot, daemon, tmp_path):
@@ -95,9 +102,9 @@ def test_vhost(boot, daemon, tmp_path):
     other.wait_ready()
     lease = guest.dhcp()
     assert lease and other.dhcp()
-    assert guest.run('ping -c 2 -W 5 %s' % lease['router']).ok
-    assert guest.run('ping -c 2 -s 1400 -W 5 other').ok
-    assert other.run('ping -c 2 -s 1400 -W 5 vhost').ok
+    assert reaches(guest, lease['router'])
+    assert reaches(guest, 'other', 1400)
+    assert reaches(other, 'vhost', 1400)
     monitor = Qmp(str(tmp_path / 'vhost'))
     shown = monitor.call('query-vmnet')[0]
     assert shown['vhost'] and 'rx-frames' not in shown
@@ -243,24 +250,30 @@ def test_a_process_that_was_stopped(daemon, tmp_path):
             process.kill()
 
 
-def waited_for_cpu(*pids):
-    """Seconds for which their first threads could have run, but others did."""
-    total = 0
+def waits_for_cpu(*pids):
+    """{thread: seconds for which it could have run, but others did}"""
+    found = {}
     for pid in pids:
-        with open('/proc/%d/schedstat' % pid, encoding='ascii') as text:
-            total += int(text.read().split()[1])
-    return total / 1e9
+        for path in glob.glob('/proc/%d/task/*/schedstat' % pid):
+            with contextlib.suppress(OSError), \
+                 open(path, encoding='ascii') as text:
+                found[path] = int(text.read().split()[1]) / 1e9
+    return found
 
 
 def time_of_answer(monitor, qemu):
-    """How long `query-status` takes, the time left out in which this machine
-    ran something else instead of QEMU's main loop or us."""
-    busy = -waited_for_cpu(qemu, os.getpid())
+    """
+    How long `query-status` takes, the time left out in which this machine ran
+    something else instead of us or of QEMU: its main loop, or the processor that
+    holds the lock which that waits for.
+    """
+    before = waits_for_cpu(qemu, os.getpid())
     asked = time.monotonic()
     assert monitor.call('query-status')['running']
-    answered = time.monotonic()
-    busy += waited_for_cpu(qemu, os.getpid())
-    return answered - asked - busy
+    took = time.monotonic() - asked
+    after = waits_for_cpu(qemu, os.getpid())
+    return took - sum(after[thread] - before[thread]
+                      for thread in before.keys() & after.keys())
 
 
 @pytest.mark.serial
@@ -280,12 +293,11 @@ def test_monitor_at_full_rate(boot, tmp_path, direction):
         with server.accept()[0] as connection:
             connection.settimeout(20)
             end, moved = time.monotonic() + 2, 0
-            while time.monotonic() < end:
+            while time.monotonic() < end or len(waits) < 10:
                 moved += len(connection.recv(1 << 20)) if direction == 'out' \
                     else connection.send(bytes(1 << 18))
                 if moved >> 20 >= len(waits):
                     waits.append(time_of_answer(monitor, guest.pid))
-    assert len(waits) >= 10
     assert max(waits) < 0.1
 
 
