@@ -119,6 +119,8 @@ void vmnet_vhost_check_socket(VmnetNetdev *netdev);
 
 /** vmnet_set_link: follow the core, and what the user has set. */
 void vmnet_set_link(VmnetNetdev *netdev);
+/** vmnet_end_if_deleted: whether @netdev is only there for its NIC. */
+bool vmnet_end_if_deleted(VmnetNetdev *netdev);
 /** vmnet_link: VmnetCoreOps.link */
 void vmnet_link(void *opaque, bool up, bool again);
 /** vmnet_link_status_changed: NetClientInfo's: set_link was used, on us. */
@@ -132,8 +134,14 @@ static inline int vmnet_left_ms(int64_t end_ms)
 
 /** vmnet_netdev_end: its client is gone: forget it, in vmnetd too. */
 void vmnet_netdev_end(VmnetNetdev *netdev);
-/** vmnet_netdev_next: the one after @netdev; NULL: the first. */
+/**
+ * vmnet_netdev_next: the one after @netdev; NULL: the first.
+ *
+ * One that was deleted is not among them; what it has in vmnetd ends then.
+ */
 VmnetNetdev *vmnet_netdev_next(VmnetNetdev *netdev);
+/** vmnet_netdev_of: the one of this client, deleted or not; or NULL. */
+VmnetNetdev *vmnet_netdev_of(const NetClientState *nc);
 
 /** vmnet_netdev_update_info: say in `info network` what is known. */
 void vmnet_netdev_update_info(VmnetNetdev *netdev);

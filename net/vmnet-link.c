@@ -47,6 +47,25 @@ void vmnet_set_link(VmnetNetdev *netdev)
     }
 }
 
+/*
+ * Since 10.0, a client that is deleted stays for as long as its NIC does, which
+ * has no link from then on.  Nothing tells the client; and QEMU's vhost-user
+ * must not lose its connection then, since it would look for it by its name.
+ */
+bool vmnet_end_if_deleted(VmnetNetdev *netdev)
+{
+    NetClientState *nic = netdev->nc->peer;
+
+    if (!nic || nic->info->type != NET_CLIENT_DRIVER_NIC
+        || !qemu_get_nic(nic)->peer_deleted) {
+        return false;
+    }
+    if (!netdev->vhost) {
+        vmnet_core_stop(netdev->core);
+    }
+    return true;
+}
+
 void vmnet_link(void *opaque, bool up, bool again)
 {
     VmnetNetdev *netdev = opaque;

@@ -29,7 +29,20 @@ static QLIST_HEAD(, VmnetNetdev) netdevs = QLIST_HEAD_INITIALIZER(netdevs);
 
 VmnetNetdev *vmnet_netdev_next(VmnetNetdev *netdev)
 {
-    return netdev ? QLIST_NEXT(netdev, next) : QLIST_FIRST(&netdevs);
+    do {
+        netdev = netdev ? QLIST_NEXT(netdev, next) : QLIST_FIRST(&netdevs);
+    } while (netdev && vmnet_end_if_deleted(netdev));
+    return netdev;
+}
+
+VmnetNetdev *vmnet_netdev_of(const NetClientState *nc)
+{
+    VmnetNetdev *netdev = QLIST_FIRST(&netdevs);
+
+    while (netdev && netdev->nc != nc) {
+        netdev = QLIST_NEXT(netdev, next);
+    }
+    return netdev;
 }
 
 void vmnet_netdev_update_info(VmnetNetdev *netdev)
@@ -300,8 +313,12 @@ static int vmnet_init(const Netdev *options, const char *name,
     int64_t end_ms = qemu_clock_get_ms(QEMU_CLOCK_REALTIME)
                      + (phase_check(PHASE_MACHINE_READY)
                         ? VMNET_CORE_WAIT_MS : VMNET_CORE_START_MS);
+    VmnetNetdev *other = NULL;
     VmnetVhost vhost;
 
+    while ((other = vmnet_netdev_next(other))) {
+        /* One that was deleted has ended, and left its ports. */
+    }
     if (!vmnet_vhost_choose(options, name, peer, &vhost, errp)) {
         return -1;
     }

@@ -128,11 +128,8 @@ static NetClientInfo gone_info = {
 
 static void vmnet_vhost_cleanup(NetClientState *nc)
 {
-    VmnetNetdev *netdev = NULL;
+    VmnetNetdev *netdev = vmnet_netdev_of(nc);
 
-    do {
-        netdev = vmnet_netdev_next(netdev);
-    } while (netdev && netdev->nc != nc);
     vhost_cleanup(nc);
     nc->info = &gone_info;
     if (netdev) {

@@ -124,26 +124,54 @@ static void test_hmp(void)
     qtest_quit(qts);
 }
 
+#define FORWARD "tcp:127.86.78.79:2222-:22"
+
+static void delete(QTestState *qts)
+{
+    QDict *response;
+
+    qtest_qmp_assert_success(qts, "{'execute': 'netdev_del',"
+                             " 'arguments': {'id': 'n'}}");
+    response = qtest_qmp(qts, "{'execute': 'query-vmnet'}");
+    g_assert_true(qlist_empty(qdict_get_qlist(response, "return")));
+    qobject_unref(response);
+}
+
 /* The same id, and the same port of the host, at once again. */
+static void add_and_delete(QTestState *qts)
+{
+    QDict *response;
+
+    vmnet_add(qts, "{'type': 'vmnet-shared', 'id': 'n',"
+                   " 'hostfwd': ['" FORWARD "']}");
+    qobject_unref(vmnet_query_until(qts, "state", "up"));
+    response = qtest_qmp(qts, "{'execute': 'netdev_add', 'arguments':"
+                         " {'type': 'vmnet-shared', 'id': 'n'}}");
+    vmnet_expect_error(response, "Duplicate ID 'n'");
+    delete(qts);
+}
+
 static void test_readd(void)
 {
     QTestState *qts = start();
-    QDict *response;
     int i;
 
     for (i = 0; i < 8; i++) {
-        vmnet_add(qts, "{'type': 'vmnet-shared', 'id': 'n',"
-                       " 'hostfwd': ['tcp:127.0.0.1:42323-:22']}");
-        qobject_unref(vmnet_query_until(qts, "state", "up"));
-        response = qtest_qmp(qts, "{'execute': 'netdev_add', 'arguments':"
-                             " {'type': 'vmnet-shared', 'id': 'n'}}");
-        vmnet_expect_error(response, "Duplicate ID 'n'");
-        qtest_qmp_assert_success(qts, "{'execute': 'netdev_del',"
-                                 " 'arguments': {'id': 'n'}}");
-        response = qtest_qmp(qts, "{'execute': 'query-vmnet'}");
-        g_assert_true(qlist_empty(qdict_get_qlist(response, "return")));
-        qobject_unref(response);
+        add_and_delete(qts);
     }
+    qtest_quit(qts);
+}
+
+/* Since 10.0, a NIC keeps the client that was deleted. */
+static void test_readd_beside_nic(void)
+{
+    QTestState *qts = qtest_init("-nodefaults -M pc -netdev vmnet-shared,id=n,"
+                                 "hostfwd=" FORWARD " -device e1000,netdev=n");
+
+    qobject_unref(vmnet_query_until(qts, "state", "up"));
+    delete(qts);
+    add_and_delete(qts);
+    add_and_delete(qts);
     qtest_quit(qts);
 }
 
@@ -371,6 +399,7 @@ int main(int argc, char **argv)
     qtest_add_func("/vmnet/front-end/hmp", test_hmp);
     qtest_add_func("/vmnet/front-end/command-line", test_command_line);
     qtest_add_func("/vmnet/readd", test_readd);
+    qtest_add_func("/vmnet/readd-beside-nic", test_readd_beside_nic);
     qtest_add_func("/vmnet/query", test_query);
     qtest_add_func("/vmnet/forward", test_forward);
     qtest_add_func("/vmnet/filters", test_filters);

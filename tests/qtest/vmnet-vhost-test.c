@@ -222,8 +222,7 @@ static void test_hot_unplug(void)
     Machine *m = vhost_machine(9);
 
     use_network(m);
-    qtest_qmp_assert_success(m->qts, "{'execute': 'netdev_del',"
-                             " 'arguments': {'id': 'n'}}");
+    delete(m->qts);
     machine_start_driver(m, 0);
     qtest_qmp_assert_success(m->qts, "{'execute': 'query-status'}");
     machine_free(m);
