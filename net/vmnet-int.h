@@ -6,6 +6,7 @@
 #ifndef NET_VMNET_INT_H
 #define NET_VMNET_INT_H
 
+#include "chardev/char.h"
 #include "net/announce.h"
 #include "net/net.h"
 #include "qapi/qapi-types-vmnet.h"
@@ -114,6 +115,13 @@ bool vmnet_vhost_choose(const Netdev *options, const char *name,
  */
 bool vmnet_vhost_attach(VmnetNetdev *netdev, const char *name, int64_t end_ms,
                         Error **errp);
+/**
+ * vmnet_chardev_new: a socket that gives up when vmnetd does not answer; for a
+ * netdev of this name, connected to @path.
+ */
+Chardev *vmnet_chardev_new(const char *path, const char *name, Error **errp);
+/** vmnet_chardev_attached: it is @nc's, and connects again from now on. */
+void vmnet_chardev_attached(Chardev *chr, NetClientState *nc);
 /** vmnet_vhost_check_socket: vmnetd is back: whether QEMU finds it there. */
 void vmnet_vhost_check_socket(VmnetNetdev *netdev);
 

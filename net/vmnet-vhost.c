@@ -12,9 +12,9 @@
  * end of ours.  A vmnetd that was lost is found again by the core, which makes
  * the netdev again, hence the socket; the chardev connects to it by itself.
  *
- * QEMU's vhost-user waits without end for a socket and for its answers.  The
- * socket is therefore asked first, in time, and the chardev made without
- * reconnecting, which it learns once all is up.
+ * QEMU's vhost-user waits without end for a socket.  That is therefore asked
+ * first, in time, and the chardev made without reconnecting, which it learns once
+ * all is up.  Nor does the chardev wait for answers as long as QEMU's own would.
  *
  * Guest memory has to be shared.  On a command line netdevs are made before
  * memory is, so that is looked at when the machine is complete.
@@ -22,11 +22,10 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "qemu/osdep.h"
-#include "chardev/char-socket.h"
+#include "chardev/char.h"
 #include "clients.h"
 #include "hw/qdev-core.h"
 #include "qapi/error.h"
-#include "qapi/qapi-types-char.h"
 #include "qemu/error-report.h"
 #include "vmnet-int.h"
 #include "vmnet-probe.h"
@@ -148,37 +147,6 @@ static void adopt(NetClientState *nc)
     nc->info = &vhost_info;
 }
 
-static Chardev *connect_to(const char *path, const char *name, Error **errp)
-{
-    g_autofree char *label = g_strdup_printf("vmnet-%s", name);
-    UnixSocketAddress address = { .path = (char *)path };
-    SocketAddressLegacy legacy = {
-        .type = SOCKET_ADDRESS_TYPE_UNIX, .u.q_unix.data = &address,
-    };
-    ChardevSocket socket = { .addr = &legacy, .has_server = true };
-    ChardevBackend backend = {
-        .type = CHARDEV_BACKEND_KIND_SOCKET, .u.socket.data = &socket,
-    };
-    unsigned n = 1;
-
-    /* A netdev of this name may not be gone altogether. */
-    while (qemu_chr_find(label)) {
-        g_free(label);
-        label = g_strdup_printf("vmnet-%s-%u", name, ++n);
-    }
-    return qemu_chardev_new(label, TYPE_CHARDEV_SOCKET, &backend, NULL, errp);
-}
-
-static void set_reconnect(Chardev *chardev)
-{
-#if QEMU_VERSION_MAJOR >= 10 \
-    || (QEMU_VERSION_MAJOR == 9 && QEMU_VERSION_MINOR >= 2)
-    SOCKET_CHARDEV(chardev)->reconnect_time_ms = 100;
-#else
-    SOCKET_CHARDEV(chardev)->reconnect_time = 1;    /* second */
-#endif
-}
-
 /* QEMU's own netdev, which consumes @chardev. */
 static bool init_vhost_user(Chardev *chardev, const char *name, Error **errp)
 {
@@ -211,13 +179,13 @@ bool vmnet_vhost_attach(VmnetNetdev *netdev, const char *name, int64_t end_ms,
         error_setg(errp, "netdev '%s': %s", name, error->message);
         return false;
     }
-    chardev = connect_to(path, name, errp);
+    chardev = vmnet_chardev_new(path, name, errp);
     if (!chardev || !init_vhost_user(chardev, name, errp)) {
         return false;
     }
-    set_reconnect(chardev);
     netdev->socket = g_strdup(path);
     netdev->nc = qemu_find_netdev(name);
+    vmnet_chardev_attached(chardev, netdev->nc);
     adopt(netdev->nc);
     if (!complete.node.le_prev) {
         qemu_add_machine_init_done_notifier(&complete);

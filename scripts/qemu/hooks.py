@@ -105,7 +105,8 @@ with DHCP, DNS and NAT, and no privileges.  libvmnet finds and starts it.
 vmnet-core.c has the states of such a netdev and knows nothing of QEMU,
 vmnet-linux.c binds it to NetClientState.  No call that the main loop
 makes waits for the daemon longer than 200 ms, or 5 s while QEMU starts.''',
-    files=('net/vmnet-batch.h', 'net/vmnet-batch.c', 'net/vmnet-core.h',
+    files=('net/vmnet-batch.h', 'net/vmnet-batch.c', 'net/vmnet-chardev.c',
+           'net/vmnet-core.h',
            'net/vmnet-core-int.h', 'net/vmnet-core.c',
            'net/vmnet-core-frames.c', 'net/vmnet-int.h', 'net/vmnet-link.c',
            'net/vmnet-linux.c', 'net/vmnet-offload.c', 'net/vmnet-options.c',
@@ -150,7 +151,7 @@ endif
              "  'vmnet-shared.c'\n"
              ")\n",
              "if {os} == 'linux'\n"
-             "  vmnet_files = files('vmnet-batch.c', 'vmnet-core.c',\n"
+             "  vmnet_files = files('vmnet-batch.c', 'vmnet-chardev.c', 'vmnet-core.c',\n"
              "                      'vmnet-core-frames.c', 'vmnet-link.c',\n"
              "                      'vmnet-linux.c', 'vmnet-offload.c',\n"
              "                      'vmnet-options.c', 'vmnet-probe.c',\n"
@@ -176,7 +177,7 @@ endif
              '                has_host_dev = 1;\n'),
         Hook('maintained files', 'MAINTAINERS',
              'F: qapi/vmnet.json\n',
-             '{anchor}F: net/vmnet-batch.*\nF: net/vmnet-core*\n'
+             '{anchor}F: net/vmnet-batch.*\nF: net/vmnet-chardev.c\nF: net/vmnet-core*\n'
              'F: net/vmnet-int.h\nF: net/vmnet-link.c\n'
              'F: net/vmnet-linux.c\nF: net/vmnet-offload.c\n'
              'F: net/vmnet-options.c\nF: net/vmnet-probe.*\n'

@@ -216,6 +216,25 @@ static void test_packets(void)
     machine_free(m);
 }
 
+/* One that stops does not hold up a driver that resets its device. */
+static void test_stuck_reset(void)
+{
+    Machine *m = vhost_machine(10);
+    gint64 begin;
+
+    use_network(m);
+    vmnet_daemon_signal(SIGSTOP);
+    begin = g_get_monotonic_time();
+    machine_start_driver(m, 0);
+    qtest_qmp_assert_success(m->qts, "{'execute': 'query-status'}");
+    g_assert_cmpint(g_get_monotonic_time() - begin, <, STUCK_MS * 1000);
+    await_link(m, false);
+    vmnet_daemon_signal(SIGCONT);
+    await_link(m, true);
+    use_network(m);
+    machine_free(m);
+}
+
 /* Without its netdev a driver gets nothing, and nothing breaks. */
 static void test_hot_unplug(void)
 {
@@ -242,6 +261,7 @@ int main(int argc, char **argv)
     qtest_add_func("/vmnet/vhost/command-line", test_command_line);
     qtest_add_func("/vmnet/vhost/stuck", test_stuck);
     qtest_add_func("/vmnet/vhost/packets", test_packets);
+    qtest_add_func("/vmnet/vhost/stuck-reset", test_stuck_reset);
     qtest_add_func("/vmnet/vhost/hot-unplug", test_hot_unplug);
     status = g_test_run();
     vmnet_daemon_end();
