@@ -216,6 +216,35 @@ static void test_packets(void)
     machine_free(m);
 }
 
+/* Returns: how that has ended; in the meantime QEMU answers in time */
+static const char *migrate_to_nowhere(QTestState *qts)
+{
+    static const char *const ends[] = { "failed", "completed" };
+    gint64 end = g_get_monotonic_time() + VMNET_WAIT_US;
+    gint64 asked = g_get_monotonic_time();
+    size_t i;
+
+    qtest_qmp_assert_success(qts, "{'execute': 'migrate', 'arguments':"
+                             " {'uri': 'exec:cat > /dev/null'}}");
+    for (;;) {
+        QDict *response = qtest_qmp(qts, "{'execute': 'query-migrate'}");
+        QDict *found = qdict_get_qdict(response, "return");
+        const char *status = qdict_get_try_str(found, "status");
+
+        g_assert_cmpint(g_get_monotonic_time() - asked, <, STUCK_MS * 1000);
+        for (i = 0; i < ARRAY_SIZE(ends); i++) {
+            if (!g_strcmp0(status, ends[i])) {
+                qobject_unref(response);
+                return ends[i];
+            }
+        }
+        qobject_unref(response);
+        g_assert_cmpint(g_get_monotonic_time(), <, end);
+        g_usleep(2000);
+        asked = g_get_monotonic_time();
+    }
+}
+
 /* One that stops does not hold up a driver that resets its device. */
 static void test_stuck_reset(void)
 {
@@ -234,6 +263,24 @@ static void test_stuck_reset(void)
     use_network(m);
     machine_free(m);
 }
+
+#if QEMU_VERSION_MAJOR >= 10
+/* Nor does it hold up a migration, which fails, and works when it goes on. */
+static void test_stuck_migration(void)
+{
+    Machine *m = vhost_machine(11);
+
+    use_network(m);
+    vmnet_daemon_signal(SIGSTOP);
+    g_assert_cmpstr(migrate_to_nowhere(m->qts), ==, "failed");
+    await_link(m, false);
+    vmnet_daemon_signal(SIGCONT);
+    await_link(m, true);
+    use_network(m);
+    g_assert_cmpstr(migrate_to_nowhere(m->qts), ==, "completed");
+    machine_free(m);
+}
+#endif
 
 /* Without its netdev a driver gets nothing, and nothing breaks. */
 static void test_hot_unplug(void)
@@ -262,6 +309,9 @@ int main(int argc, char **argv)
     qtest_add_func("/vmnet/vhost/stuck", test_stuck);
     qtest_add_func("/vmnet/vhost/packets", test_packets);
     qtest_add_func("/vmnet/vhost/stuck-reset", test_stuck_reset);
+#if QEMU_VERSION_MAJOR >= 10
+    qtest_add_func("/vmnet/vhost/stuck-migration", test_stuck_migration);
+#endif
     qtest_add_func("/vmnet/vhost/hot-unplug", test_hot_unplug);
     status = g_test_run();
     vmnet_daemon_end();
