@@ -70,7 +70,13 @@ const uint8_t vmnet_broadcast[6] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
 #define DHCP_AT (14 + 20 + 8)
 #define DHCP_OPTIONS (DHCP_AT + 240)
 
-/* A DHCP message: DISCOVER, or REQUEST for @address of @server */
+#define DHCP_DISCOVER 1
+#define DHCP_OFFER 2
+#define DHCP_REQUEST 3
+#define DHCP_ACK 5
+#define DHCP_RELEASE 7
+
+/* A DHCP message: DISCOVER, or REQUEST or RELEASE for @address of @server */
 static void send_dhcp(TestNic *nic, uint8_t type, uint32_t address,
                       uint32_t server)
 {
@@ -82,6 +88,7 @@ static void send_dhcp(TestNic *nic, uint8_t type, uint32_t address,
     frame[DHCP_AT + 1] = 1;
     frame[DHCP_AT + 2] = 6;
     stl_be_p(frame + DHCP_AT + 4, 0x12345678);
+    stl_be_p(frame + DHCP_AT + 12, type == DHCP_RELEASE ? address : 0);
     memcpy(frame + DHCP_AT + 28, nic->mac, 6);
     stl_be_p(frame + DHCP_AT + 236, 0x63825363);
     memcpy(option, (uint8_t[]){ 53, 1, type }, 3);
@@ -131,18 +138,23 @@ static bool is_dhcp(const uint8_t *frame, size_t size, const void *type)
 uint32_t vmnet_get_address(TestNic *nic, uint32_t *ret_gateway)
 {
     uint8_t frame[VMNET_FRAME_BYTES];
-    uint8_t offer = 2, ack = 5;
+    uint8_t offer = DHCP_OFFER, ack = DHCP_ACK;
     uint32_t address, server;
 
-    send_dhcp(nic, 1, 0, 0);
+    send_dhcp(nic, DHCP_DISCOVER, 0, 0);
     g_assert_true(vmnet_await(nic, is_dhcp, &offer, frame, VMNET_WAIT_US));
     address = ldl_be_p(frame + DHCP_AT + 16);
     server = ldl_be_p(dhcp_option(frame, VMNET_FRAME_BYTES, 54));
-    send_dhcp(nic, 3, address, server);
+    send_dhcp(nic, DHCP_REQUEST, address, server);
     g_assert_true(vmnet_await(nic, is_dhcp, &ack, frame, VMNET_WAIT_US));
     g_assert_cmphex((uint32_t)ldl_be_p(frame + DHCP_AT + 16), ==, address);
     *ret_gateway = server;
     return address;
+}
+
+void vmnet_release_address(TestNic *nic, uint32_t address, uint32_t gateway)
+{
+    send_dhcp(nic, DHCP_RELEASE, address, gateway);
 }
 
 static bool is_arp_reply(const uint8_t *frame, size_t size, const void *from)

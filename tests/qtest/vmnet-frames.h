@@ -37,6 +37,7 @@ void vmnet_ipv4(uint8_t *frame, uint8_t protocol, uint32_t from, uint32_t to,
                 size_t size);
 /** vmnet_get_address: by DHCP; and the gateway's */
 uint32_t vmnet_get_address(TestNic *nic, uint32_t *ret_gateway);
+void vmnet_release_address(TestNic *nic, uint32_t address, uint32_t gateway);
 /** vmnet_resolve: by ARP */
 void vmnet_resolve(TestNic *nic, uint32_t own, uint32_t address,
                    uint8_t *ret_mac);

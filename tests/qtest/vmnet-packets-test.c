@@ -174,24 +174,30 @@ static void machine_free(Machine *m)
     g_free(m);
 }
 
-/* What a guest does first; and QMP tells of it. */
-static void test_dhcp_arp_ping(void)
+/* An event of the guest's lease, and what it tells. */
+static void expect_lease_event(Machine *m, const char *name, uint32_t address)
 {
-    Machine *m = machine_new("vmnet-shared", 1, RING_SIZE - 1);
-    uint32_t gateway, address = vmnet_get_address(&m->port, &gateway);
+    QDict *event = qtest_qmp_eventwait_ref(m->qts, name);
+    QDict *lease = qdict_get_qdict(event, "data");
     struct in_addr in = { htonl(address) };
-    QDict *event, *response, *netdev, *lease;
-    uint8_t mac[6];
 
-    vmnet_resolve(&m->port, address, gateway, mac);
-    vmnet_ping(&m->port, address, gateway, mac);
-
-    event = qtest_qmp_eventwait_ref(m->qts, "VMNET_LEASE_ADDED");
-    lease = qdict_get_qdict(event, "data");
     g_assert_cmpstr(qdict_get_str(lease, "address"), ==, inet_ntoa(in));
     g_assert_cmpstr(qdict_get_str(lease, "netdev"), ==, "n");
     g_assert_cmpstr(qdict_get_str(lease, "mac"), ==, "52:54:00:77:00:01");
     qobject_unref(event);
+}
+
+/* What a guest does first, and last; and QMP tells of it. */
+static void test_dhcp_arp_ping(void)
+{
+    Machine *m = machine_new("vmnet-shared", 1, RING_SIZE - 1);
+    uint32_t gateway, address = vmnet_get_address(&m->port, &gateway);
+    QDict *response, *netdev;
+    uint8_t mac[6];
+
+    vmnet_resolve(&m->port, address, gateway, mac);
+    vmnet_ping(&m->port, address, gateway, mac);
+    expect_lease_event(m, "VMNET_LEASE_ADDED", address);
 
     response = qtest_qmp(m->qts, "{'execute': 'query-vmnet'}");
     netdev = qobject_to(QDict, qlist_peek(qdict_get_qlist(response, "return")));
@@ -199,6 +205,9 @@ static void test_dhcp_arp_ping(void)
     g_assert_cmpint(qdict_get_int(netdev, "rx-frames"), >=, 4);
     g_assert_cmpint(qdict_get_int(netdev, "tx-dropped"), ==, 0);
     qobject_unref(response);
+
+    vmnet_release_address(&m->port, address, gateway);
+    expect_lease_event(m, "VMNET_LEASE_REMOVED", address);
     machine_free(m);
 }
 
