@@ -21,6 +21,7 @@ import pytest
 from lib.fake import SHOW, Fake
 from lib.instance import BUILD, TOP, Instance
 from lib.process import Process
+from lib.services import has_loopback6
 
 DATA = os.path.join(TOP, 'tests', 'data', 'vmnet-run')
 NETDEV = ['-netdev', 'vmnet-shared,id=net0']
@@ -144,8 +145,8 @@ def test_one_line_says_which_network(fake):
 
 @pytest.mark.parametrize('argv', [
     ['true', '-netdev', 'vmnet-shared,id=net0,hostfwd=tcp::0-:22,hostfwd='
-     'tcp:127.0.0.1:0-:23,hostfwd=:[::1]:0-:24,hostfwd=:[::]:0-:25,'
-     'hostfwd=udp::0-:26'],
+     'tcp:127.0.0.1:0-:23,' + 'hostfwd=:[::1]:0-:24,' * has_loopback6() +
+     'hostfwd=:[::]:0-:25,hostfwd=udp::0-:26'],
     ['--network', 'shared,hostfwd=tcp::0-:22,hostfwd=udp::0-:26', '--', 'true'],
 ])
 def test_forward_that_is_open_to_all_is_said_once(real, argv):
