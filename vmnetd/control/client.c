@@ -49,6 +49,10 @@ static void on_closed(void *opaque)
     if (g_ptr_array_find(control->clients, client, &index)) {
         g_ptr_array_steal_index(control->clients, index);
     }
+    if (qmp_session_failure(client->qmp)) {
+        g_warning("client %s: %s", client->name,
+                  qmp_session_failure(client->qmp));
+    }
     g_info("client %s went", client->name);
     client_free(client);
     control_touch(control);

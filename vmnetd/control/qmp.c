@@ -57,7 +57,16 @@ struct QmpSession {
 
     int fds[LIMIT_CLIENT_FDS];
     unsigned n_fds;
+    char *failure;          /* the call that ended it; NULL: none did */
 };
+
+/* A client that goes without a word is no failure. */
+static void note_failure(QmpSession *session, const char *call, int errnum)
+{
+    if (!session->failure && errnum != EPIPE && errnum != ECONNRESET) {
+        session->failure = g_strdup_printf("%s: %s", call, g_strerror(errnum));
+    }
+}
 
 static size_t output_pending(const QmpSession *session)
 {
@@ -103,6 +112,7 @@ static void output_flush(QmpSession *session)
             break;
         }
         if (n < 0) {
+            note_failure(session, "send", errno);
             shutdown(session->fd, SHUT_RDWR);
             session->out_sent = session->out->len;
             end_requests(session);
@@ -337,8 +347,12 @@ static bool input_read(QmpSession *session)
     };
     ssize_t n = recvmsg(session->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+        return true;
+    }
     if (n < 0) {
-        return errno == EAGAIN || errno == EINTR;
+        note_failure(session, "recvmsg", errno);
+        return false;
     }
     take_descriptors(session, &msg);
     if (n == 0) {
@@ -424,6 +438,7 @@ void qmp_session_free(QmpSession *session)
     close(session->fd);
     json_stream_free(session->stream);
     g_string_free(session->out, TRUE);
+    g_free(session->failure);
     g_free(session);
 }
 
@@ -467,6 +482,11 @@ void qmp_session_send_event(QmpSession *session, const char *line)
 uint64_t qmp_session_events_lost(const QmpSession *session)
 {
     return session->events_lost;
+}
+
+const char *qmp_session_failure(const QmpSession *session)
+{
+    return session->failure;
 }
 
 int qmp_session_take_fd(QmpSession *session)

@@ -63,6 +63,9 @@ bool qmp_session_negotiate(QmpSession *session, const QMPCapabilityList *enable,
 void qmp_session_send_event(QmpSession *session, const char *line);
 uint64_t qmp_session_events_lost(const QmpSession *session);
 
+/** qmp_session_failure: (nullable): the system call that ended it, and why. */
+const char *qmp_session_failure(const QmpSession *session);
+
 /**
  * qmp_session_take_fd: the first descriptor of the newest message that had
  * some; the others of that message are closed, as in QEMU.

@@ -36,6 +36,8 @@
 #define QUICK_DEATHS 6
 #define QUICK_MS 10000
 #define DELAY_MS 100
+/* A kernel without memory is asked again. */
+#define RETRY_US 100000
 
 static int64_t now_ms(void)
 {
@@ -66,7 +68,7 @@ static void close_fd(int *fd)
 }
 
 /* Returns: whether a signal asks for the engine's end. */
-static bool wait_for_news(Wakers *wakers)
+static bool wait_for_news(pid_t engine, Wakers *wakers)
 {
     struct pollfd fds[] = {
         { .fd = wakers->signal_fd, .events = POLLIN },
@@ -75,6 +77,11 @@ static bool wait_for_news(Wakers *wakers)
     struct signalfd_siginfo info;
 
     if (poll(fds, G_N_ELEMENTS(fds), -1) < 0) {
+        if (errno != EINTR) {
+            g_warning("supervisor of engine %d: poll: %s", (int)engine,
+                      g_strerror(errno));
+            g_usleep(RETRY_US);
+        }
         return false;
     }
     if (fds[1].revents && !remover_serve(wakers->remover_fd)) {
@@ -101,7 +108,7 @@ static int wait_for_engine(pid_t engine, Wakers *wakers, bool *stopping)
         if (pid < 0 && errno != EINTR) {
             return 0; /* somebody else has reaped it */
         }
-        if (wait_for_news(wakers)) {
+        if (wait_for_news(engine, wakers)) {
             *stopping = true;
             kill(engine, SIGTERM);
         }
@@ -147,6 +154,12 @@ static pid_t fork_engine(Wakers *wakers, const sigset_t *old_mask,
     return pid;
 }
 
+static void warn_alone(const char *call)
+{
+    g_warning("%s: %s; vmnetd runs without a supervisor", call,
+              g_strerror(errno));
+}
+
 typedef enum Outcome {
     OUTCOME_ENGINE,         /* this is the engine */
     OUTCOME_ALONE,          /* there can be no engine beside this process */
@@ -170,6 +183,7 @@ static Outcome supervise(Wakers *wakers, const sigset_t *old_mask,
             return OUTCOME_ENGINE;
         }
         if (engine < 0) {
+            warn_alone("fork");
             return OUTCOME_ALONE;
         }
         status = wait_for_engine(engine, wakers, &stopping);
@@ -210,15 +224,16 @@ pid_t supervisor_start(void (*on_end)(void *opaque, bool failed), void *opaque,
     signals_of_interest(&set);
     sigprocmask(SIG_BLOCK, &set, &old_mask);
     wakers.signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    outcome = wakers.signal_fd < 0 ? OUTCOME_ALONE
-                                   : supervise(&wakers, &old_mask,
-                                               ret_remover_fd, &status);
+    if (wakers.signal_fd < 0) {
+        warn_alone("signalfd");
+        outcome = OUTCOME_ALONE;
+    } else {
+        outcome = supervise(&wakers, &old_mask, ret_remover_fd, &status);
+    }
     switch (outcome) {
     case OUTCOME_ENGINE:
         return self;
     case OUTCOME_ALONE:
-        g_warning("fork: %s; vmnetd runs without a supervisor",
-                  g_strerror(errno));
         close_fd(&wakers.signal_fd);
         close_fd(&wakers.remover_fd);
         sigprocmask(SIG_SETMASK, &old_mask, NULL);

@@ -66,3 +66,9 @@ const NatError *nat_error_find(int errnum)
     }
     return &other;
 }
+
+bool nat_error_is_hosts(int errnum)
+{
+    return errnum == EPERM || errnum == ENOSPC ||
+           (errnum != EAGAIN && nat_error_find(errnum)->tcp == NAT_ERROR_SILENT);
+}

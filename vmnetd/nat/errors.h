@@ -6,6 +6,7 @@
 #ifndef VMNETD_NAT_ERRORS_H
 #define VMNETD_NAT_ERRORS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /**
@@ -32,6 +33,8 @@ typedef struct NatError {
 
 /** nat_error_find: never NULL; an errno that is not in the table: RST. */
 const NatError *nat_error_find(int errnum);
+/** nat_error_is_hosts: this host lacks something, or forbids it. */
+bool nat_error_is_hosts(int errnum);
 /** nat_error_row: row @i of the table, for its test; NULL: there are fewer. */
 const NatError *nat_error_row(unsigned i);
 

@@ -205,8 +205,8 @@ static void icmp_resume(Nat *nat, void *owner, int64_t now_ms)
 }
 
 /* A connected ping socket; -1: not allowed, or no way there. */
-static int icmp_socket(Nat *nat, const NatRoute *route, uint32_t port_id,
-                       int64_t now_ms)
+static int icmp_socket(Nat *nat, const IpEndpoint *guest, const NatRoute *route,
+                       uint32_t port_id, int64_t now_ms)
 {
     static const int one = 1;
     bool v4 = route->target.addr.family == AF_INET;
@@ -216,6 +216,7 @@ static int icmp_socket(Nat *nat, const NatRoute *route, uint32_t port_id,
     socklen_t len = ip_endpoint_to_sockaddr(&route->target, &ss);
 
     if (fd < 0) {
+        nat_fault(nat, guest, "socket", errno);
         return -1;
     }
     setsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6,
@@ -264,7 +265,7 @@ static IcmpFlow *icmp_open(Nat *nat, const Frame *frame, const IpPacket *ip,
     int fd;
 
     nat_make_room(nat, frame->src_port, now_ms);
-    fd = icmp_socket(nat, route, frame->src_port, now_ms);
+    fd = icmp_socket(nat, &flow.guest, route, frame->src_port, now_ms);
     if (fd < 0) {
         return NULL;
     }

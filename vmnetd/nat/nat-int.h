@@ -169,6 +169,9 @@ void nat_wait_cancel(Nat *nat, NatWait *wait);
 /** nat_make_room: recycle flows until port @port_id may have one more. */
 void nat_make_room(Nat *nat, uint32_t port_id, int64_t now_ms);
 /** nat_socket: socket(), non-blocking; where descriptors end, recycles one. */
+/** nat_fault: tell of a call that failed, see NatOps; errno is kept. */
+void nat_fault(const Nat *nat, const IpEndpoint *guest, const char *call,
+               int errnum);
 int nat_socket(Nat *nat, sa_family_t family, int type, int proto,
                uint32_t port_id, int64_t now_ms);
 /** nat_bind: to @route's source (and any port) and device, if it has them. */

@@ -109,6 +109,17 @@ void nat_make_room(Nat *nat, uint32_t port_id, int64_t now_ms)
     }
 }
 
+void nat_fault(const Nat *nat, const IpEndpoint *guest, const char *call,
+               int errnum)
+{
+    int saved_errno = errno;
+
+    if (nat->ops.fault && nat_error_is_hosts(errnum)) {
+        nat->ops.fault(nat->opaque, guest, call, errnum);
+    }
+    errno = saved_errno;
+}
+
 int nat_socket(Nat *nat, sa_family_t family, int type, int proto,
                uint32_t port_id, int64_t now_ms)
 {

@@ -73,6 +73,12 @@ typedef struct NatOps {
     /* (optional) A TCP flow of @guest changes its state. */
     void (*trace)(void *opaque, const IpEndpoint *guest, const char *from,
                   const char *to);
+    /*
+     * (optional) @call failed on a socket of @guest: this host lacks something
+     * or forbids it.  What the other side has to do with is no such fault.
+     */
+    void (*fault)(void *opaque, const IpEndpoint *guest, const char *call,
+                  int errnum);
 } NatOps;
 
 typedef struct NatConfig {

@@ -35,6 +35,9 @@ uint32_t tcp_write(TcpFlow *f, struct msghdr *msg)
     do {
         n = sendmsg(f->fd, msg, MSG_DONTWAIT | MSG_NOSIGNAL);
     } while (n < 0 && errno == EINTR);
+    if (n < 0 && errno != EAGAIN) {
+        nat_fault(f->nat, &f->flow.guest, "sendmsg", errno);
+    }
     if (n < 0 && errno != EAGAIN && !tcp_error_is_soft(errno)) {
         f->error = errno;
         return 0;

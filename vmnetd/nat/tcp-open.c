@@ -92,6 +92,9 @@ bool tcp_adopt_fd(TcpFlow *f)
     f->watch = loop_watch_new(f->nat->config.loop, f->fd,
                               EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
                               tcp_event, f, &error);
+    if (!f->watch) {
+        nat_fault(f->nat, &f->flow.guest, "epoll_ctl", errno);
+    }
     return f->watch != NULL;
 }
 
@@ -103,6 +106,7 @@ static void tcp_connect(TcpFlow *f, const NatRoute *route, int64_t now_ms)
     if (!nat_bind(f->fd, route) ||
         (connect(f->fd, (struct sockaddr *)&ss, len) < 0 &&
          errno != EINPROGRESS)) {
+        nat_fault(f->nat, &f->flow.guest, "connect", errno);
         tcp_fail(f, errno, now_ms);
         return;
     }
@@ -130,6 +134,7 @@ NatVerdict tcp_open(Nat *nat, const Frame *frame, const IpPacket *ip,
     fd = nat_socket(nat, route.target.addr.family, SOCK_STREAM, 0,
                     frame->src_port, now_ms);
     if (fd < 0) {
+        nat_fault(nat, &guest, "socket", errno);
         nat->stats.flows_refused++;
         return NAT_LIMIT;
     }

@@ -27,8 +27,9 @@
 #define RING_BYTES LIMIT_NAT_RING_BYTES
 
 /* What a call on the socket said that has not done its work. */
-static void tcp_note_error(TcpFlow *f, int errnum)
+static void tcp_note_error(TcpFlow *f, const char *call, int errnum)
 {
+    nat_fault(f->nat, &f->flow.guest, call, errnum);
     if (tcp_error_is_soft(errnum)) {
         f->is_starved = true;
     } else if (errnum == EAGAIN) {
@@ -52,7 +53,7 @@ static uint32_t tcp_discard_kernel(TcpFlow *f, uint32_t n)
         }
     } while (left && (done > 0 || (done < 0 && errno == EINTR)));
     if (done < 0 && errno != EAGAIN) {
-        tcp_note_error(f, errno);
+        tcp_note_error(f, "recv", errno);
     }
     return n - left;
 }
@@ -149,7 +150,7 @@ static void tcp_fill_ring(TcpFlow *f)
             f->fin_seq = f->sock_una + f->ring->len;
             f->readable = false;
         } else if (errno != EINTR) {
-            tcp_note_error(f, errno);
+            tcp_note_error(f, "recvmsg", errno);
             break;
         }
     }
@@ -173,14 +174,14 @@ static uint32_t tcp_stage_peek(TcpFlow *f, uint32_t seq, uint32_t max,
     }
     msg.msg_iovlen = i;
     if (!tcp_seek(f, seq - f->sock_una)) {
-        tcp_note_error(f, errno);
+        tcp_note_error(f, "setsockopt", errno);
         return 0;
     }
     do {
         n = recvmsg(f->fd, &msg, MSG_PEEK | MSG_DONTWAIT);
     } while (n < 0 && errno == EINTR);
     if (n < 0) {
-        tcp_note_error(f, errno);
+        tcp_note_error(f, "recvmsg", errno);
         return 0;
     }
     if (n == 0) {

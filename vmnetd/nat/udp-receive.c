@@ -496,6 +496,7 @@ static bool udp_read_batch(UdpSocket *sock, int *ret_n, int64_t now_ms)
     }
     *ret_n = udp_receive(sock, &r, max, udp_slot_len(sock));
     if (*ret_n < 0 && errno != EAGAIN && errno != EINTR) {
+        nat_fault(nat, &sock->guest, "recvmmsg", errno);
         udp_read_errors(sock, now_ms);          /* the error was theirs */
         *ret_n = udp_receive(sock, &r, max, udp_slot_len(sock));
     }

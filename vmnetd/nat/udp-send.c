@@ -182,6 +182,7 @@ static int udp_try_send(UdpSocket *sock, const struct msghdr *msg,
         return 0;
     }
     error = errno;
+    nat_fault(sock->nat, &sock->guest, "sendmsg", error);
     udp_read_errors(sock, now_ms);
     return error;
 }
@@ -295,6 +296,7 @@ void udp_gather_flush(Nat *nat, int64_t now_ms)
                      MSG_DONTWAIT | MSG_NOSIGNAL);
         if (n < 0) {
             error = errno;
+            nat_fault(sock->nat, &sock->guest, "sendmmsg", error);
             udp_read_errors(sock, now_ms);
             run_failed(gather, run, &gather->msgs[i].msg_hdr, error, now_ms);
         }

@@ -182,6 +182,9 @@ bool udp_socket_init(UdpSocket *sock, Nat *nat, const UdpSocketOps *ops,
     setsockopt(fd, IPPROTO_UDP, UDP_GRO, &one, sizeof(one));
     sock->watch = loop_watch_new(nat->config.loop, fd, EPOLLIN,
                                  udp_socket_event, sock, &error);
+    if (!sock->watch) {
+        nat_fault(nat, &sock->guest, "epoll_ctl", errno);
+    }
     return sock->watch != NULL;
 }
 

@@ -195,6 +195,7 @@ static UdpFlow *udp_open(Nat *nat, const Frame *frame, const IpPacket *ip,
     fd = nat_socket(nat, guest->addr.family, SOCK_DGRAM, 0, frame->src_port,
                     now_ms);
     if (fd < 0) {
+        nat_fault(nat, guest, "socket", errno);
         return NULL;
     }
     if (!nat_bind_device(fd, route)) {

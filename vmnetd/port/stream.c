@@ -146,7 +146,7 @@ static size_t write_iov(StreamLink *link, struct iovec *iov, unsigned n_iov)
         link->is_resting = true;
         loop_timer_arm(link->rest, loop_now_ms() + STREAM_REST_MS);
     } else if (errno != EAGAIN) {
-        port_link_fail(link->port, "cannot write to the VMM: %s",
+        port_link_fail(link->port, "cannot write to the VMM: sendmsg: %s",
                        g_strerror(errno));
     }
     return 0;
@@ -353,7 +353,7 @@ static void read_input(StreamLink *link, int64_t now_ms)
         /* Reset: it left without reading all that we had sent. */
         port_link_fail(link->port, NULL);
     } else if (errno != EAGAIN) {
-        port_link_fail(link->port, "cannot read from the VMM: %s",
+        port_link_fail(link->port, "cannot read from the VMM: recv: %s",
                        g_strerror(errno));
     }
     tidy_input(link);

@@ -290,16 +290,35 @@ static void on_accept(void *opaque, uint32_t events, int64_t now_ms)
     }
 }
 
+/* Returns: NULL, or the call that failed. */
+static const char *socket_listen(DnsSocket *sock, const struct sockaddr *addr,
+                                 socklen_t len)
+{
+    sock->fd = socket(addr->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
+                      0);
+    if (sock->fd < 0) {
+        return "socket";
+    }
+    if (bind(sock->fd, addr, len) < 0) {
+        return "bind";
+    }
+    return listen(sock->fd, LIMIT_DNS_TCP_CONNS) < 0 ? "listen" : NULL;
+}
+
 static bool socket_open(DnsSocket *sock, const IpAddr *addr)
 {
     IpEndpoint endpoint = { .addr = *addr };
     struct sockaddr_storage ss;
     socklen_t len = ip_endpoint_to_sockaddr(&endpoint, &ss);
+    const char *call = socket_listen(sock, (struct sockaddr *)&ss, len);
+    char text[IP_STRLEN];
 
-    sock->fd = socket(addr->family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
-                      0);
-    if (sock->fd < 0 || bind(sock->fd, (struct sockaddr *)&ss, len) < 0 ||
-        listen(sock->fd, LIMIT_DNS_TCP_CONNS) < 0) {
+    if (call) {
+        /* A host without that family serves the other one. */
+        if (errno != EAFNOSUPPORT && errno != EADDRNOTAVAIL) {
+            g_warning("DNS over TCP for guests, on %s: %s: %s",
+                      ip_addr_format(addr, text), call, g_strerror(errno));
+        }
         return false;
     }
     len = sizeof(ss);

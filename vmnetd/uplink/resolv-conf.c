@@ -157,6 +157,10 @@ static bool read_servers(ResolvConf *conf)
     int fd = open(conf->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     bool was_opened = fd >= 0 || !is_passing(errno);
 
+    if (!was_opened) {
+        g_warning("resolver file '%s': %s; tried again with the next query",
+                  conf->path, g_strerror(errno));
+    }
     if (!was_opened && conf->n_servers) {
         return false;   /* those of last time are the best guess */
     }

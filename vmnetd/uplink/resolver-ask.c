@@ -13,6 +13,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "nat/errors.h"
+
 /* Datagrams looked at per event: others than the answer are forged. */
 #define READS_MAX 8
 
@@ -43,6 +45,19 @@ void ask_free(Ask *ask)
     ask_disconnect(ask);
     g_clear_pointer(&ask->answer, g_byte_array_unref);
     g_free(ask);
+}
+
+/* What the host lacks is told; a server that is not there is not. */
+static void ask_fault(const Ask *ask, const char *call)
+{
+    IpEndpoint server;
+
+    if (nat_error_is_hosts(errno) &&
+        ip_endpoint_from_sockaddr((const struct sockaddr *)&ask->server.addr,
+                                  ask->server.len, &server)) {
+        fault_log(ask->query->faults, "DNS server", &server, call, errno,
+                  loop_now_ms());
+    }
 }
 
 static void ask_failed(Ask *ask, int64_t now_ms)
@@ -77,6 +92,7 @@ static void on_udp_event(void *opaque, uint32_t events, int64_t now_ms)
             return;
         }
         if (len < 0) {
+            ask_fault(ask, "recv");
             ask_failed(ask, now_ms);
             return;
         }
@@ -159,15 +175,29 @@ static bool ask_connect(Ask *ask, int type)
     const struct sockaddr *addr = (const struct sockaddr *)&ask->server.addr;
 
     ask->fd = socket(addr->sa_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    return ask->fd >= 0 && (connect(ask->fd, addr, ask->server.len) == 0 ||
-                            errno == EINPROGRESS);
+    if (ask->fd < 0) {
+        ask_fault(ask, "socket");
+        return false;
+    }
+    if (connect(ask->fd, addr, ask->server.len) < 0 && errno != EINPROGRESS) {
+        ask_fault(ask, "connect");
+        return false;
+    }
+    return true;
 }
 
 bool ask_again(Ask *ask)
 {
-    return ask->is_tcp ||
-           send(ask->fd, ask->query->msg + 2, ask->query->len,
-                MSG_NOSIGNAL) == (ssize_t)ask->query->len;
+    ssize_t n;
+
+    if (ask->is_tcp) {
+        return true;
+    }
+    n = send(ask->fd, ask->query->msg + 2, ask->query->len, MSG_NOSIGNAL);
+    if (n < 0) {
+        ask_fault(ask, "send");
+    }
+    return n == (ssize_t)ask->query->len;
 }
 
 bool ask_by_tcp(Ask *ask)

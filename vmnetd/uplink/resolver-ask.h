@@ -11,6 +11,7 @@
 #include <glib.h>
 #include "loop/loop.h"
 #include "proto/dns.h"
+#include "uplink/fault.h"
 #include "uplink/resolv-conf.h"
 
 typedef struct Ask Ask;
@@ -30,6 +31,7 @@ typedef void (*AskDone)(void *opaque, Ask *ask, uint8_t *msg, size_t len,
  * @buf: for what comes in, of ASK_MESSAGE_BYTES; may be shared
  * @question: of @msg, our id in its header
  * @msg: two bytes of length, then the query of @len bytes
+ * @faults: shared by all queries
  */
 typedef struct AskQuery {
     Loop *loop;
@@ -39,6 +41,7 @@ typedef struct AskQuery {
     size_t len;
     AskDone done;
     void *opaque;
+    FaultLog *faults;
 } AskQuery;
 
 /** ask_new: by UDP. Returns: NULL: the host cannot send to @server. */

@@ -56,6 +56,7 @@ struct Resolver {
     GPtrArray *queries;
     ResolverReply reply;
     void *opaque;
+    FaultLog faults;
     uint8_t buf[ASK_MESSAGE_BYTES];
 };
 
@@ -307,6 +308,7 @@ static Query *query_new(Resolver *r, const uint8_t *msg, size_t len,
         .loop = r->loop, .buf = r->buf, .question = *question,
         .msg = g_malloc(len + 2), .len = len,
         .done = on_done, .opaque = query,
+        .faults = &r->faults,
     };
     query->ask.question.header.id = id;
     query->ask.msg[0] = len >> 8;

@@ -6,6 +6,7 @@
  *   host.c           the host's addresses and routes: host-table.c
  *   resolver.c       DNS to the host's servers: resolver-ask.c, resolv-conf.c
  *   dns-listener.c   DNS over TCP from guests
+ *   fault.c          what the host lacks, in the log
  *   forward.c        what the outside may reach
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -14,6 +15,7 @@
 #define VMNETD_UPLINK_UPLINK_INTERNAL_H
 
 #include "uplink/dns-listener.h"
+#include "uplink/fault.h"
 #include "uplink/policy.h"
 #include "uplink/resolver.h"
 #include "uplink/uplink.h"
@@ -24,6 +26,7 @@ struct Uplink {
     Nat *nat;
     LoopTimer *timer;
     Resolver *resolver;
+    FaultLog faults;
     DnsListener *dns;   /* NULL: none in host mode */
 };
 

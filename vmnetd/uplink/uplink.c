@@ -136,6 +136,14 @@ static void nat_op_deadline(void *opaque, int64_t deadline_ms)
     }
 }
 
+static void nat_op_fault(void *opaque, const IpEndpoint *guest,
+                         const char *call, int errnum)
+{
+    Uplink *uplink = opaque;
+
+    fault_log(&uplink->faults, "guest", guest, call, errnum, loop_now_ms());
+}
+
 static const NatOps nat_ops = {
     .route = nat_op_route,
     .peer_seen = nat_op_peer_seen,
@@ -144,6 +152,7 @@ static const NatOps nat_ops = {
     .offloads = nat_op_offloads,
     .output = nat_op_output,
     .deadline = nat_op_deadline,
+    .fault = nat_op_fault,
 };
 
 static void on_timer(void *opaque, int64_t now_ms)
