@@ -14,16 +14,18 @@
 #include "qemu/osdep.h"
 #include <poll.h>
 #include "chardev/char-socket.h"
-#include "exec/memory.h"
 #include "hw/qdev-core.h"
-#include "hw/virtio/vhost.h"
 #include "io/channel.h"
-#include "net/vhost_net.h"
 #include "qapi/error.h"
 #include "qapi/qapi-types-char.h"
 #include "qemu/error-report.h"
 #include "qemu/module.h"
 #include "vmnet-int.h"
+#if QEMU_VERSION_MAJOR < 10
+#include "exec/memory.h"
+#include "hw/virtio/vhost.h"
+#include "net/vhost_net.h"
+#endif
 
 #define TYPE_CHARDEV_VMNET "chardev-vmnet"
 OBJECT_DECLARE_SIMPLE_TYPE(VmnetChardev, CHARDEV_VMNET)
@@ -58,7 +60,7 @@ static void set_retry(SocketChardev *s, int64_t ms)
 
 static bool may_give_up(const VmnetChardev *v)
 {
-#if QEMU_VERSION_MAJOR < 10
+#if QEMU_VERSION_MAJOR < 10     /* the first known not to end itself */
     return !global_dirty_tracking
            && !(v->nc && get_vhost_net(v->nc)
                 && get_vhost_net(v->nc)->dev.log_enabled);

@@ -254,9 +254,10 @@ static void test_stuck_reset(void)
     use_network(m);
     vmnet_daemon_signal(SIGSTOP);
     begin = g_get_monotonic_time();
-    machine_start_driver(m, 0);
+    qvirtio_reset(&m->dev->vdev);
     qtest_qmp_assert_success(m->qts, "{'execute': 'query-status'}");
     g_assert_cmpint(g_get_monotonic_time() - begin, <, STUCK_MS * 1000);
+    machine_start_driver(m, 0);
     await_link(m, false);
     vmnet_daemon_signal(SIGCONT);
     await_link(m, true);
