@@ -6,12 +6,15 @@ SPDX-License-Identifier: GPL-2.0-or-later
 """
 
 import functools
+import hashlib
 import os
+import random
 import signal
 import time
 
 import pytest
 
+from lib import services
 from lib.boot import Boot
 from lib.instance import Qmp
 from lib.process import listens
@@ -23,7 +26,8 @@ pytestmark = pytest.mark.guest
 
 def export(client, ident='n0', **options):
     """A netdev with a vhost-user export; returns the path of its socket."""
-    client.call('netdev_add', type='vmnet-shared', id=ident)
+    client.call('netdev_add', type='vmnet-shared', id=ident, **{
+        'host-loopback': not services.host_addresses()[0]})
     return client.call('export-add', type='vhost-user', id='e' + ident,
                        netdev=ident, addr={'type': 'unix'}, **options)['path']
 
@@ -58,13 +62,18 @@ def boot(daemon):
 
 @pytest.mark.parametrize('nic', ['', ',packed=on', ',mrg_rxbuf=off',
                                  ',event_idx=off,indirect_desc=off'])
-def test_guest_gets_a_lease_and_pings(daemon, boot, nic):
+def test_guest_gets_a_lease_pings_and_downloads(daemon, boot, nic):
+    body = random.Random(1).randbytes(1 << 20)
+    server = services.HttpServer({'/x': body})
     with daemon.qmp() as client:
         guest = boot('vu', vhost_options(export(client), nic))
         guest.wait_ready()
         lease = guest.dhcp()
         assert lease
         assert guest.run('ping -c 3 -i 0.2 -w 5 ' + lease['router']).ok
+        assert guest.run('timeout 30 wget -q -O - http://%s:%d/x | sha256sum' % (
+            lease['router'], server.port), 60).text.split()[0] == hashlib.sha256(
+                body).hexdigest()
         info = client.call('query-netdevs')[0]
         assert info['port'] == 'vhost-user' and info['connected']
         assert info['rx-frames'] >= 5 and info['tx-frames'] >= 5

@@ -3,6 +3,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include "proto/tcp.h"
 #include "vhost-user-vms.h"
 
 /*
@@ -49,6 +50,22 @@ static void test_frames(Fixture *f, const void *data)
     }
     g_assert_cmpuint(n_got, >, total / 2);
     g_assert_cmpuint(f->a.n_ended + f->b.n_ended, ==, 0);
+}
+
+/* Each buffer has room for a frame, whatever headers NAT reckons with. */
+static void test_room(Fixture *f, const void *data)
+{
+    SwitchPort *port;
+    unsigned i;
+
+    vm_connect(&f->b, *(const uint64_t *)data);
+    run(f);
+    port = port_switch_port(f->b.port);
+    g_assert_cmpuint(switch_port_room(port), ==, 0);
+    for (i = 0; i < NUM; i++) {
+        g_assert_true(post(&f->b, i, SLOT_LEN));
+        g_assert_cmpuint(switch_port_room(port) / (TCP_HEADROOM + MTU), ==, i + 1);
+    }
 }
 
 /* A receiver without buffers: the sender's frames wait, then are dropped. */
@@ -281,6 +298,7 @@ int main(int argc, char **argv)
     static const VmsTest on_all[] = {
         { "frames", test_frames },
         { "headers-stay", test_headers_stay },
+        { "room", test_room },
         { "full-receiver", test_full_receiver },
         { "tso-passes", test_tso_passes },
         { "tso-waits", test_tso_waits },

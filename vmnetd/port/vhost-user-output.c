@@ -18,6 +18,8 @@
 
 /* Buffers of one frame: Linux's hold 1.5 KiB and more. */
 #define MERGE_MAX 256
+/* What senders reckon with beside the MTU. */
+#define HEADERS_MAX 128
 
 /* The buffers that a frame goes to. */
 typedef struct Target {
@@ -220,7 +222,7 @@ unsigned vu_output_n_expired(VhostUser *dev, const Frame *frames, unsigned n)
 
 static size_t ring_room(VuRing *ring)
 {
-    size_t frame_len = port_link_mtu(ring->dev->port) + 64;
+    size_t frame_len = port_link_mtu(ring->dev->port) + HEADERS_MAX;
     size_t room = vring_available(&ring->vring) * frame_len;
 
     if (room < FRAME_LEN_MAX && await_room(ring)) {
