@@ -211,7 +211,7 @@ void icmp_save(const Flow *flow, Handover *out, int64_t now_ms);
 bool icmp_load(Nat *nat, Cursor *c, HandoverFds *fds, const SavedFlow *saved,
                int64_t now_ms);
 
-/* ---- tcp.c, tcp-in.c ---- */
+/* ---- tcp.c, tcp-in.c, tcp-gather.c ---- */
 
 NatVerdict tcp_input(Nat *nat, const Frame *frame, const IpPacket *ip,
                      int64_t now_ms);

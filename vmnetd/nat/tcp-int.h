@@ -86,6 +86,8 @@ struct TcpFlow {
     uint32_t rcv_nxt;       /* all before is with the kernel */
     uint32_t rcv_edge;      /* right edge of the window told last */
     uint32_t rcv_wnd;       /* bytes, told last */
+    uint32_t room;          /* the socket's, asked for last; 0: ask */
+    uint32_t room_used;     /* of it since then, at most */
     uint32_t ack_sent;      /* acknowledged so far */
     uint32_t seg_max;       /* largest segment of the guest */
     uint32_t streak;        /* bytes in order since an ACK came too late */
@@ -95,6 +97,8 @@ struct TcpFlow {
     bool window_now;        /* the window may have grown */
     uint8_t dup_now;        /* duplicate ACKs due to the guest, up to 3 */
     bool blocked;           /* the socket takes nothing: window 0 */
+    bool written;           /* something has been, and ... */
+    bool nodelay;           /* ... TCP_NODELAY is set, as that was not the last */
     bool dropped;           /* ... and data of the guest was dropped for that */
     GPtrArray *held;        /* data that could not be written yet: tcp-hold.c */
     uint32_t held_bytes;
@@ -195,7 +199,7 @@ uint16_t tcp_our_mss(const TcpFlow *f);
 /** tcp_find_guest: the MAC of an accepted flow's guest. False: not yet. */
 bool tcp_find_guest(TcpFlow *f, int64_t now_ms);
 
-/* ---- tcp-in.c ---- */
+/* ---- tcp-gather.c ---- */
 
 /**
  * tcp_write: give the kernel @msg, the next bytes of the guest.
@@ -204,6 +208,17 @@ bool tcp_find_guest(TcpFlow *f, int64_t now_ms);
  * set if they were not all.
  */
 uint32_t tcp_write(TcpFlow *f, struct msghdr *msg);
+/**
+ * tcp_gather: @len bytes of @frame from @offset on are the next in order, at
+ * @seq; what is gathered is written by tcp_gather_flush().
+ */
+void tcp_gather(TcpFlow *f, const Frame *frame, uint32_t offset, uint32_t seq,
+                uint32_t len);
+/** tcp_hold_frame: the same for later: behind a hole, or the socket is full. */
+void tcp_hold_frame(TcpFlow *f, const Frame *frame, uint32_t offset,
+                    uint32_t seq, uint32_t len);
+
+/* ---- tcp-in.c ---- */
 
 /** tcp_take_fin: the guest's FIN, once all before it is with the kernel. */
 void tcp_take_fin(TcpFlow *f);
@@ -242,6 +257,8 @@ void tcp_ack_late(TcpFlow *f);
 void tcp_acks_sent(TcpFlow *f);
 /** tcp_send_acks: acknowledgements and window updates that are still due. */
 void tcp_send_acks(TcpFlow *f, int64_t now_ms);
+/** tcp_room_use: @n bytes went into the socket, or none. */
+void tcp_room_use(TcpFlow *f, uint32_t n);
 /** tcp_window: bytes that the guest may send now. */
 uint32_t tcp_window(TcpFlow *f);
 /** tcp_tell_window: the window field for @wnd bytes; they are remembered. */

@@ -6,7 +6,6 @@
 #include "nat/tcp-int.h"
 #include <errno.h>
 #include <unistd.h>
-#include <netinet/tcp.h>
 
 /* Windows in steps of 256 bytes, up to 16 MiB. */
 #define RCV_SCALE 8
@@ -82,7 +81,6 @@ bool tcp_adopt_fd(TcpFlow *f)
     static const int one = 1, zero = 0;
     g_autoptr(GError) error = NULL;
 
-    setsockopt(f->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     /* An urgent byte is a byte like the others: nothing is left out. */
     setsockopt(f->fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof(one));
     if (f->peek && setsockopt(f->fd, SOL_SOCKET, SO_PEEK_OFF, &zero,

@@ -46,10 +46,11 @@ static void tcp_offload(const TcpFlow *f, Frame *frame, size_t headroom,
 }
 
 /*
- * Headers in front of the @n bytes that were staged, and off they go.  Data in
- * a slot has its headers right in front, so that a frame is one piece.
+ * Headers in front of the @n bytes that were staged, and off they go, the last
+ * with @last_flags.  Data in a slot has its headers right in front, so that a
+ * frame is one piece.
  */
-static void tcp_output(TcpFlow *f, uint32_t seq, uint32_t n,
+static void tcp_output(TcpFlow *f, uint32_t seq, uint32_t n, uint8_t last_flags,
                        const TcpCut *cut, int64_t now_ms)
 {
     Nat *nat = f->nat;
@@ -74,7 +75,7 @@ static void tcp_output(TcpFlow *f, uint32_t seq, uint32_t n,
         len = MIN(left, cut->unit);
         left -= len;
         if (left == 0) {
-            tcp.flags |= TCP_PSH;
+            tcp.flags |= last_flags;
         }
         sum = cut->partial ? 0 : csum_add_iov(0, iov, n_iov, 0, len);
         tcp_headers_build(head, &headers, &tcp, len, sum, cut->partial);
@@ -158,7 +159,7 @@ static bool tcp_resend(TcpFlow *f, int64_t now_ms)
         f->nat->stats.retransmits += (n + f->mss - 1) / f->mss;
         f->rtt_start_ms = -1;
         f->rxt_nxt = hole.start + n;
-        tcp_output(f, hole.start, n, &cut, now_ms);
+        tcp_output(f, hole.start, n, TCP_PSH, &cut, now_ms);
     }
     return true;
 }
@@ -217,11 +218,21 @@ static bool tcp_has_data(const TcpFlow *f)
                        (f->ring && f->ring->len > f->snd_nxt - f->sock_una));
 }
 
+static void tcp_fin_sent(TcpFlow *f)
+{
+    if (f->state == TCP_STATE_ESTABLISHED) {
+        tcp_set_state(f, TCP_STATE_FIN_WAIT_1);
+    } else if (f->state == TCP_STATE_CLOSE_WAIT) {
+        tcp_set_state(f, TCP_STATE_LAST_ACK);
+    }
+}
+
 /* New data, and what a timeout wants again. False: no room. */
 static bool tcp_push(TcpFlow *f, int64_t now_ms)
 {
     uint32_t turn = 0, gap = G_MAXUINT32, max, n;
     TcpCut cut;
+    bool fin;
 
     while (!f->error && turn < TURN_BYTES) {
         if (f->n_sacked) {
@@ -241,8 +252,13 @@ static bool tcp_push(TcpFlow *f, int64_t now_ms)
         if (n == 0) {
             return true;
         }
-        tcp_output(f, f->snd_nxt, n, &cut, now_ms);
-        tcp_sent(f, f->snd_nxt + n, now_ms);
+        fin = f->eof && f->snd_nxt + n == f->fin_seq && n < max;
+        tcp_output(f, f->snd_nxt, n, fin ? TCP_PSH | TCP_FIN : TCP_PSH, &cut,
+                   now_ms);
+        tcp_sent(f, f->snd_nxt + n + fin, now_ms);
+        if (fin) {
+            tcp_fin_sent(f);
+        }
         turn += n;
     }
     if (turn >= TURN_BYTES) {
@@ -258,11 +274,7 @@ static void tcp_push_fin(TcpFlow *f, int64_t now_ms)
     }
     tcp_send_control(f, TCP_FIN | TCP_ACK, f->fin_seq, now_ms);
     tcp_sent(f, f->fin_seq + 1, now_ms);
-    if (f->state == TCP_STATE_ESTABLISHED) {
-        tcp_set_state(f, TCP_STATE_FIN_WAIT_1);
-    } else if (f->state == TCP_STATE_CLOSE_WAIT) {
-        tcp_set_state(f, TCP_STATE_LAST_ACK);
-    }
+    tcp_fin_sent(f);
 }
 
 /* A guest that takes nothing is asked now and then (RFC 1122 4.2.2.17). */

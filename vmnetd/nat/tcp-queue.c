@@ -157,24 +157,24 @@ static void tcp_fill_ring(TcpFlow *f)
     tcp_ring_trim(f);
 }
 
-static uint32_t tcp_stage_peek(TcpFlow *f, uint32_t seq, uint32_t max,
-                               const TcpCut *cut)
+/* Peek at up to @max bytes, for the stage's bytes from @at on. 0: no more. */
+static uint32_t tcp_peek_at(TcpFlow *f, uint32_t at, uint32_t max,
+                            const TcpCut *cut)
 {
-    NatStage *stage = &f->nat->stage;
     struct iovec iov[FRAME_BATCH_MAX];
     struct msghdr msg = { .msg_iov = iov };
-    uint32_t left = max;
+    uint32_t skip = at % cut->unit;
     unsigned i;
     ssize_t n;
 
-    for (i = 0; i < cut->n_frames && left; i++) {
-        iov[i].iov_base = tcp_cut_slot(f->nat, cut, i) + TCP_HEADROOM;
-        iov[i].iov_len = MIN(left, cut->unit);
-        left -= iov[i].iov_len;
+    for (i = at / cut->unit; i < cut->n_frames && max; i++, skip = 0) {
+        struct iovec *piece = &iov[msg.msg_iovlen++];
+
+        piece->iov_base = tcp_cut_slot(f->nat, cut, i) + TCP_HEADROOM + skip;
+        piece->iov_len = MIN(max, cut->unit - skip);
+        max -= piece->iov_len;
     }
-    msg.msg_iovlen = i;
-    if (!tcp_seek(f, seq - f->sock_una)) {
-        tcp_note_error(f, "setsockopt", errno);
+    if (msg.msg_iovlen == 0) {
         return 0;
     }
     do {
@@ -186,19 +186,41 @@ static uint32_t tcp_stage_peek(TcpFlow *f, uint32_t seq, uint32_t max,
     }
     if (n == 0) {
         f->eof = true;
-        f->fin_seq = seq;
+        f->fin_seq = f->sock_una + f->peek_off;
         f->readable = false;
-        return 0;
     }
     f->peek_off += n;
-    for (i = 0, left = n; left; i++) {
+    return n;
+}
+
+/*
+ * Until the socket has no more or the stage is full: what ends a stream comes
+ * to light before its last data leaves, and goes with it.
+ */
+static uint32_t tcp_stage_peek(TcpFlow *f, uint32_t seq, uint32_t max,
+                               const TcpCut *cut)
+{
+    NatStage *stage = &f->nat->stage;
+    uint32_t done = 0, left, n;
+    unsigned i;
+
+    if (!tcp_seek(f, seq - f->sock_una)) {
+        tcp_note_error(f, "setsockopt", errno);
+        return 0;
+    }
+    do {
+        n = tcp_peek_at(f, done, max - done, cut);
+        done += n;
+    } while (n && !(f->eof && seq + done == f->fin_seq));
+
+    for (i = 0, left = done; left; i++) {
         stage->frames[i].n_iov = 1;
         stage->iov[i * NAT_STAGE_IOV] = (struct iovec){
-            iov[i].iov_base, MIN(left, cut->unit)
+            tcp_cut_slot(f->nat, cut, i) + TCP_HEADROOM, MIN(left, cut->unit)
         };
         left -= stage->iov[i * NAT_STAGE_IOV].iov_len;
     }
-    return n;
+    return done;
 }
 
 static uint32_t tcp_stage_ring(TcpFlow *f, uint32_t seq, uint32_t max,

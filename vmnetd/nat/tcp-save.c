@@ -148,6 +148,7 @@ static void load_numbers(TcpFlow *f, Cursor *c)
     f->rttvar_ms = MIN(f->rttvar_ms, TCP_RTO_MAX_MS);
     f->rto_ms = CLAMP(f->rto_ms, TCP_RTO_MIN_MS, TCP_RTO_MAX_MS);
     f->ack_sent = f->rcv_nxt;
+    f->written = true;              /* perhaps */
     if (!in_order(f->rcv_nxt, f->rcv_edge)) {
         f->rcv_edge = f->rcv_nxt;
     }

@@ -14,30 +14,55 @@
 /* A guest's send buffer is larger, as a rule. */
 #define ACK_BYTES_MAX (256 * 1024)
 #define ACK_DELAY_MS 4
+/* A socket is asked for its room again when a share of it may be used up. */
+#define ROOM_SHARE 16
+/* What the kernel may charge for a message beside twice its bytes. */
+#define WRITE_OVERHEAD 4096
+
+void tcp_room_use(TcpFlow *f, uint32_t n)
+{
+    f->room_used += n ? 2 * n + WRITE_OVERHEAD : 0;
+}
+
+/* Ask the socket. Returns: false: it is nearly full, and takes nothing now. */
+static bool tcp_ask_room(TcpFlow *f)
+{
+    uint32_t mem[SK_MEMINFO_VARS] = { 0 }, queued, buffer;
+    socklen_t len = sizeof(mem);
+    struct pollfd pfd = { .fd = f->fd, .events = POLLOUT };
+
+    f->room_used = 0;
+    if (getsockopt(f->fd, SOL_SOCKET, SO_MEMINFO, mem, &len) < 0) {
+        f->room = 2 * 0xffff;
+        return true;
+    }
+    queued = mem[SK_MEMINFO_WMEM_QUEUED];
+    buffer = mem[SK_MEMINFO_SNDBUF];
+    f->room = buffer > queued ? buffer - queued : 0;
+    /* Asking arms EPOLLOUT, and tells the kernel that its buffer is what
+     * limits us: it grows only for those who want more. */
+    return f->room >= queued / 2 || poll(&pfd, 1, 0) != 0;
+}
 
 /*
  * The window for the guest: half of the socket's free buffer, because the
  * kernel charges more than the bytes; never less than was told before unless
- * the socket is full.
+ * the socket is full.  What is written takes a known part of it at most: the
+ * kernel is asked again when that could matter.
  */
 uint32_t tcp_window(TcpFlow *f)
 {
-    uint32_t mem[SK_MEMINFO_VARS] = { 0 }, room, queued, wnd;
-    socklen_t len = sizeof(mem);
-    struct pollfd pfd = { .fd = f->fd, .events = POLLOUT };
+    bool takes = true;
+    uint32_t wnd;
 
     if (f->blocked || f->fd < 0) {
         return 0;
     }
-    if (getsockopt(f->fd, SOL_SOCKET, SO_MEMINFO, mem, &len) < 0) {
-        return 0xffff;
+    if (f->room_used >= f->room / ROOM_SHARE) {
+        takes = tcp_ask_room(f);
     }
-    queued = mem[SK_MEMINFO_WMEM_QUEUED];
-    room = mem[SK_MEMINFO_SNDBUF] > queued ? mem[SK_MEMINFO_SNDBUF] - queued : 0;
-    wnd = MIN(room / 2, LIMIT_NAT_WINDOW_BYTES);
-    /* Asking arms EPOLLOUT, and tells the kernel that its buffer is what
-     * limits us: it grows only for those who want more. */
-    if (room < queued / 2 && poll(&pfd, 1, 0) == 0 && wnd < f->mss) {
+    wnd = MIN((f->room - f->room_used) / 2, LIMIT_NAT_WINDOW_BYTES);
+    if (!takes && wnd < f->mss) {
         wnd = 0;                                /* RFC 1122 4.2.3.3 */
     }
     if (tcp_seq_gt(f->rcv_edge, f->rcv_nxt) && wnd < f->rcv_edge - f->rcv_nxt) {
@@ -197,6 +222,9 @@ void tcp_send_acks(TcpFlow *f, int64_t now_ms)
 
     if (f->window_now && !f->blocked) {
         f->window_now = false;
+        if (told < 2u * f->mss) {
+            f->room = 0;                        /* ask the socket */
+        }
         /* Worth a packet if the guest could be waiting for it. */
         update = f->dropped || (told < 2u * f->mss && tcp_window(f) > told);
     }
