@@ -1,0 +1,223 @@
+/*
+ * The privileged process as the engine sees it
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "priv/priv.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "priv/message.h"
+#include "vmnet/error.h"
+
+/* Answers to requests that had been given up before this one. */
+#define STALE_MAX 16
+
+struct Priv {
+    int fd;
+    uint32_t seq;
+};
+
+/* Returns: bytes received; @ret_fd: what came along, or -1. */
+static ssize_t receive(int fd, PrivAnswer *answer, int *ret_fd)
+{
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct iovec iov = { answer, sizeof(*answer) };
+    struct msghdr msg = {
+        .msg_iov = &iov,
+        .msg_iovlen = 1,
+        .msg_control = control.bytes,
+        .msg_controllen = sizeof(control.bytes),
+    };
+    struct cmsghdr *cmsg;
+    ssize_t len;
+
+    *ret_fd = -1;
+    do {
+        len = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
+    } while (len < 0 && errno == EINTR);
+    if (len < 0) {
+        return len;
+    }
+    cmsg = CMSG_FIRSTHDR(&msg);
+    if (cmsg && cmsg->cmsg_level == SOL_SOCKET &&
+        cmsg->cmsg_type == SCM_RIGHTS &&
+        cmsg->cmsg_len == CMSG_LEN(sizeof(int))) {
+        memcpy(ret_fd, CMSG_DATA(cmsg), sizeof(int));
+    }
+    return len;
+}
+
+static bool exchange(Priv *priv, PrivRequest *request, PrivAnswer *answer,
+                     int *ret_fd)
+{
+    unsigned i;
+
+    request->seq = ++priv->seq;
+    if (send(priv->fd, request, sizeof(*request), MSG_NOSIGNAL) < 0) {
+        return false;
+    }
+    for (i = 0; i < STALE_MAX; i++) {
+        ssize_t len = receive(priv->fd, answer, ret_fd);
+
+        if (len == sizeof(*answer) && answer->seq == request->seq) {
+            return true;
+        }
+        if (*ret_fd >= 0) {
+            close(*ret_fd);
+        }
+        if (len <= 0) {
+            errno = len ? errno : EPIPE;
+            return false;
+        }
+    }
+    errno = EPROTO;
+    return false;
+}
+
+static const struct {
+    VmnetStatus status;
+    const char *text;
+} outcomes[] = {
+    [PRIV_BAD_REQUEST] = { VMNET_INVALID_ARGUMENT, "is no name of one" },
+    [PRIV_NOT_ALLOWED] = { VMNET_NOT_AUTHORIZED,
+        "the system instance does not let guests join it (--bridged)" },
+    [PRIV_NO_INTERFACE] = { VMNET_INVALID_ARGUMENT, "does not exist" },
+    [PRIV_WRONG_KIND] = { VMNET_INVALID_ARGUMENT,
+        "is neither a bridge nor an Ethernet interface that guests could "
+        "join" },
+    [PRIV_IS_DOWN] = { VMNET_SETUP_INCOMPLETE, "is down" },
+    [PRIV_HAS_MASTER] = { VMNET_SHARING_SERVICE_BUSY,
+        "is a port of a bridge or bond: name that instead" },
+    [PRIV_NOT_OURS] = { VMNET_NOT_AUTHORIZED, "was not made here" },
+    [PRIV_TOO_MANY] = { VMNET_FAILURE, "there are too many interfaces" },
+};
+
+static void set_error(GError **error, const char *ifname,
+                      const PrivAnswer *answer)
+{
+    if (answer->outcome < G_N_ELEMENTS(outcomes) &&
+        outcomes[answer->outcome].text) {
+        g_set_error(error, VMNET_ERROR, outcomes[answer->outcome].status,
+                    "interface '%s': %s", ifname,
+                    outcomes[answer->outcome].text);
+    } else {
+        g_set_error(error, VMNET_ERROR,
+                    vmnet_status_from_errno(answer->errnum),
+                    "interface '%s': %s", ifname, g_strerror(answer->errnum));
+    }
+}
+
+/* Returns: whether it was done; then @ret_fd and @ret_name are what was made. */
+static bool ask(Priv *priv, PrivRequest *request, const char *ifname,
+                int *ret_fd, char ret_name[IF_NAMESIZE], GError **error)
+{
+    PrivAnswer answer;
+
+    *ret_fd = -1;
+    if (strlen(ifname) >= sizeof(request->ifname)) {
+        answer.outcome = PRIV_NO_INTERFACE;
+        set_error(error, ifname, &answer);
+        return false;
+    }
+    strcpy(request->ifname, ifname);
+    if (!exchange(priv, request, &answer, ret_fd)) {
+        g_set_error(error, VMNET_ERROR, VMNET_SETUP_INCOMPLETE,
+                    "interface '%s': the privileged process does not answer: "
+                    "%s", ifname, g_strerror(errno));
+        return false;
+    }
+    if (answer.outcome != PRIV_DONE) {
+        set_error(error, ifname, &answer);
+        return false;
+    }
+    answer.ifname[IF_NAMESIZE - 1] = '\0';
+    memcpy(ret_name, answer.ifname, IF_NAMESIZE);
+    return true;
+}
+
+/* As above, for what has a descriptor. */
+static int ask_fd(Priv *priv, PrivRequest *request, const char *ifname,
+                  char ret_name[IF_NAMESIZE], GError **error)
+{
+    int fd;
+
+    if (!ask(priv, request, ifname, &fd, ret_name, error)) {
+        return -1;
+    }
+    if (fd < 0) {
+        g_set_error(error, VMNET_ERROR, VMNET_FAILURE,
+                    "interface '%s': no descriptor came", ifname);
+    }
+    return fd;
+}
+
+int priv_bridge_tap(Priv *priv, const char *bridge, GError **error)
+{
+    PrivRequest request = { .type = PRIV_BRIDGE_TAP };
+    char name[IF_NAMESIZE];
+
+    return ask_fd(priv, &request, bridge, name, error);
+}
+
+int priv_macvtap(Priv *priv, const char *ifname, const MacAddr *mac,
+                 bool is_private, char ret_name[IF_NAMESIZE], GError **error)
+{
+    PrivRequest request = {
+        .type = PRIV_MACVTAP,
+        .flags = is_private ? PRIV_PRIVATE : 0,
+    };
+
+    memcpy(request.mac, mac->b, sizeof(request.mac));
+    return ask_fd(priv, &request, ifname, ret_name, error);
+}
+
+static void ask_or_warn(Priv *priv, PrivType type, const char *ifname)
+{
+    PrivRequest request = { .type = type };
+    g_autoptr(GError) error = NULL;
+    char name[IF_NAMESIZE];
+    int fd;
+
+    if (!ask(priv, &request, ifname, &fd, name, &error)) {
+        g_warning("removing: %s", error->message);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
+void priv_remove(Priv *priv, const char *name)
+{
+    ask_or_warn(priv, PRIV_REMOVE, name);
+}
+
+Priv *priv_new(int fd)
+{
+    const struct timeval timeout = { .tv_sec = PRIV_TIMEOUT_S };
+    Priv *priv = g_new0(Priv, 1);
+
+    priv->fd = fd;
+    /* An engine before this one had numbers of its own. */
+    priv->seq = g_random_int();
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
+    ask_or_warn(priv, PRIV_RESET, "");
+    return priv;
+}
+
+void priv_free(Priv *priv)
+{
+    if (!priv) {
+        return;
+    }
+    close(priv->fd);
+    g_free(priv);
+}

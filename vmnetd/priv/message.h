@@ -1,0 +1,70 @@
+/*
+ * What the engine asks of the privileged process, and what it answers
+ *
+ *   engine -- PrivRequest, a packet --> vmnetd-priv
+ *          <-- PrivAnswer, a packet, perhaps with a descriptor --
+ *
+ * Both have one size and no pointers; a packet of any other size, or with a
+ * descriptor, is refused.  There is nothing to parse.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef VMNETD_PRIV_MESSAGE_H
+#define VMNETD_PRIV_MESSAGE_H
+
+#include <net/if.h>
+#include <stdint.h>
+
+/** What all interfaces of ours are called. */
+#define PRIV_LINK_PREFIX "vmnetd"
+
+typedef enum PrivType {
+    PRIV_RESET = 1,     /* remove whatever was made, also by a former daemon */
+    PRIV_BRIDGE_TAP,    /* a tap that is a port of bridge @ifname */
+    PRIV_MACVTAP,       /* a macvtap on interface @ifname, with address @mac */
+    PRIV_REMOVE,        /* @ifname is a macvtap that was made */
+} PrivType;
+
+/**
+ * PrivRequest:
+ * @seq: comes back in the answer
+ * @flags: PRIV_PRIVATE or 0
+ * @ifname: ends with a NUL, after which there are only NULs
+ */
+typedef struct PrivRequest {
+    uint32_t type;
+    uint32_t seq;
+    uint32_t flags;
+    char ifname[IF_NAMESIZE];
+    uint8_t mac[6];
+    uint8_t zero[2];
+} PrivRequest;
+
+/** PRIV_MACVTAP: it exchanges no frames with others on the same interface. */
+#define PRIV_PRIVATE 1u
+
+typedef enum PrivOutcome {
+    PRIV_DONE,
+    PRIV_BAD_REQUEST,
+    PRIV_NOT_ALLOWED,   /* the policy does not name @ifname */
+    PRIV_NO_INTERFACE,
+    PRIV_WRONG_KIND,    /* no bridge, or no interface that a macvtap fits on */
+    PRIV_IS_DOWN,
+    PRIV_HAS_MASTER,    /* it is a port of a bridge or bond itself */
+    PRIV_NOT_OURS,      /* to be removed, and not made here */
+    PRIV_TOO_MANY,
+    PRIV_FAILED,        /* @errnum says why */
+} PrivOutcome;
+
+/** PrivAnswer: @ifname: what was made; a descriptor of it comes along */
+typedef struct PrivAnswer {
+    uint32_t outcome;
+    uint32_t seq;
+    int32_t errnum;
+    char ifname[IF_NAMESIZE];
+} PrivAnswer;
+
+_Static_assert(sizeof(PrivRequest) == 36, "PrivRequest has a hole");
+_Static_assert(sizeof(PrivAnswer) == 28, "PrivAnswer has a hole");
+
+#endif

@@ -1,0 +1,47 @@
+/*
+ * The privileged process as the engine sees it
+ *
+ * Calls wait for the answer, for as long as the kernel takes to make an
+ * interface: milliseconds, at most PRIV_TIMEOUT_S.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef VMNETD_PRIV_PRIV_H
+#define VMNETD_PRIV_PRIV_H
+
+#include <glib.h>
+#include <net/if.h>
+#include "proto/addr.h"
+
+typedef struct Priv Priv;
+
+#define PRIV_TIMEOUT_S 5
+
+/**
+ * priv_new: the process at the other end of @fd (transfer full).  Whatever an
+ * engine before this one had is removed.
+ */
+Priv *priv_new(int fd);
+void priv_free(Priv *priv);
+
+/**
+ * priv_bridge_tap: a tap that is a port of bridge @bridge until the last of its
+ * descriptors is closed.
+ *
+ * Returns: its descriptor (transfer full); -1 with @error.
+ */
+int priv_bridge_tap(Priv *priv, const char *bridge, GError **error);
+
+/**
+ * priv_macvtap: a macvtap on @ifname, until priv_remove().
+ * @is_private: it exchanges no frames with other macvtaps there
+ *
+ * Returns: its descriptor (transfer full); -1 with @error.
+ */
+int priv_macvtap(Priv *priv, const char *ifname, const MacAddr *mac,
+                 bool is_private, char ret_name[IF_NAMESIZE], GError **error);
+void priv_remove(Priv *priv, const char *name);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Priv, priv_free)
+
+#endif
