@@ -13,6 +13,8 @@
 #define LIMIT_NETDEVS 1024
 /* FDB entries per guest port: a guest that bridges containers of its own. */
 #define LIMIT_FDB_PER_PORT 1024
+/* The same of an uplink: a large network of offices has fewer machines. */
+#define LIMIT_FDB_PER_UPLINK 8192
 /*
  * Frames of a port that go to all others (groups, unknown addresses): at once,
  * and per second.  A copy costs each of them; mDNS, ARP and a video stream fit.

@@ -161,6 +161,28 @@ static void test_isolated_sees_the_gateway_only(Fixture *f, const void *data)
     g_assert_cmphex(receivers(f), ==, 0x2);
 }
 
+/* An uplink is no other guest: isolated ones reach what is behind it. */
+static void test_isolated_sees_the_uplink(Fixture *f, const void *data)
+{
+    SwitchPort *uplink = switch_port_add(f->sw, &fake_ops, &f->fakes[2],
+                                         SWITCH_PORT_UPLINK, 16);
+
+    switch_port_remove(f->fakes[2].port, f->now_ms);
+    f->fakes[2].port = uplink;
+    introduce(f);
+    switch_port_set_isolated(f->fakes[0].port, true);
+    input(f, 0, mac_of(1), mac_of(0), 60);
+    g_assert_cmphex(receivers(f), ==, 0);
+    input(f, 0, mac_of(2), mac_of(0), 60);
+    g_assert_cmphex(receivers(f), ==, 0x4);
+    input(f, 0, unknown, mac_of(0), 60);
+    g_assert_cmphex(receivers(f), ==, 0x4);
+    input(f, 0, broadcast, mac_of(0), 60);
+    g_assert_cmphex(receivers(f), ==, 1 << GATEWAY | 0x4);
+    input(f, 2, mac_of(0), mac_of(2), 60);
+    g_assert_cmphex(receivers(f), ==, 0x1);
+}
+
 static void test_addresses_age(Fixture *f, const void *data)
 {
     MacAddr mac = mac_of(0);
@@ -366,6 +388,7 @@ int main(int argc, char **argv)
     ADD("drop/vlan-tag", test_vlan_tag_is_kept_and_allowed_for);
     ADD("drop/offloads", test_offloads_are_dropped);
     ADD("drop/isolation", test_isolated_sees_the_gateway_only);
+    ADD("drop/isolation-uplink", test_isolated_sees_the_uplink);
     ADD("fdb/addresses-age", test_addresses_age);
     ADD("fdb/duplicate-is-told-once", test_duplicate_is_told_once);
     ADD("fdb/move-is-not-told", test_move_is_not_told);

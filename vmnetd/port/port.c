@@ -236,6 +236,8 @@ Port *port_new(Loop *loop, Switch *sw, unsigned flags, uint32_t mtu_bytes,
     port->opaque = opaque;
     port->later_timer = loop_timer_new(loop, do_later, port);
     port->switch_port = switch_port_add(sw, &port_ops, port, flags,
+                                        flags & SWITCH_PORT_UPLINK ?
+                                        LIMIT_FDB_PER_UPLINK :
                                         LIMIT_FDB_PER_PORT);
     switch_port_set_connected(port->switch_port, false, loop_now_ms());
     return port;

@@ -74,7 +74,7 @@ static inline bool verdict_equal(const Verdict *a, const Verdict *b)
 static bool is_isolated_pair(const SwitchPort *a, const SwitchPort *b)
 {
     return ((a->flags | b->flags) & SWITCH_PORT_ISOLATED) &&
-           !((a->flags | b->flags) & SWITCH_PORT_GATEWAY);
+           !((a->flags | b->flags) & (SWITCH_PORT_GATEWAY | SWITCH_PORT_UPLINK));
 }
 
 /* 01:80:c2:00:00:00 to 0f: between neighbours only (IEEE 802.1Q 8.6.3). */
@@ -123,7 +123,7 @@ static Verdict route(SwitchPort *src, const MacAddr *dst_mac,
     }
     dst = switch_lookup(sw, dst_mac, now_ms);
     if (!dst) {
-        return src->flags & SWITCH_PORT_ISOLATED
+        return (src->flags & SWITCH_PORT_ISOLATED) && !sw->uplink
                ? drop_for(SWITCH_DROP_ISOLATED)
                : (Verdict) { .action = ACTION_FLOOD_UNKNOWN };
     }

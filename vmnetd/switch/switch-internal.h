@@ -44,6 +44,7 @@ struct SwitchPort {
  * Switch:
  * @ports: in order of their ids
  * @gateway: the port with SWITCH_PORT_GATEWAY; NULL: none
+ * @uplink: the port with SWITCH_PORT_UPLINK; NULL: none
  * @touched: ports to be flushed
  * @told_from_ms, @n_told: duplicates reported in the current FDB_QUIET_MS
  */
@@ -53,6 +54,7 @@ struct Switch {
     GPtrArray *ports;
     uint32_t last_id;
     SwitchPort *gateway;
+    SwitchPort *uplink;
     SwitchPort *touched;
     int64_t told_from_ms;
     unsigned n_told;

@@ -77,6 +77,10 @@ SwitchPort *switch_port_add(Switch *sw, const PortOps *ops, void *opaque,
         g_assert(!sw->gateway);
         sw->gateway = port;
     }
+    if (flags & SWITCH_PORT_UPLINK) {
+        g_assert(!sw->uplink);
+        sw->uplink = port;
+    }
     return port;
 }
 
@@ -86,6 +90,9 @@ void switch_port_remove(SwitchPort *port, int64_t now_ms)
 
     g_assert(!sw->touched);
     g_ptr_array_remove(sw->ports, port);
+    if (sw->uplink == port) {
+        sw->uplink = NULL;
+    }
     if (sw->gateway == port) {
         sw->gateway = NULL;
     }

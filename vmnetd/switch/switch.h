@@ -131,8 +131,8 @@ typedef enum SwitchPortFlags {
     SWITCH_PORT_GATEWAY  = 1 << 0,  /* the router's own port: no learning, no
                                      * isolation; gets what is for its own MAC
                                      * and for groups. One per switch */
-    SWITCH_PORT_ISOLATED = 1 << 1,  /* exchanges frames with the gateway only */
-    SWITCH_PORT_UPLINK   = 1 << 2,  /* many addresses behind it */
+    SWITCH_PORT_ISOLATED = 1 << 1,  /* exchanges frames with gateway and uplink */
+    SWITCH_PORT_UPLINK   = 1 << 2,  /* many addresses behind it. One per switch */
 } SwitchPortFlags;
 
 /**
