@@ -33,6 +33,9 @@
  *
  * Returns: (transfer full)
  */
+/** VMNET_SYSTEM_SOCKET: of the system instance, which no client starts. */
+#define VMNET_SYSTEM_SOCKET "/run/vmnet/vmnetd.sock"
+
 char *vmnet_paths_socket(GError **error);
 char *vmnet_paths_runtime_dir(bool create, GError **error);
 char *vmnet_paths_state_dir(bool create, GError **error);

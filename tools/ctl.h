@@ -17,6 +17,7 @@ typedef struct Ctl {
     unsigned given;         /* options that not every command takes */
     bool help;              /* --help */
     bool json;              /* --json */
+    bool system;            /* --system */
     const char *network;    /* --network */
     bool persistent;        /* --persistent */
     int lines;              /* --lines */

@@ -81,7 +81,8 @@ static void undo(Run *run)
 
 bool run_connect(Run *run, GError **error)
 {
-    run->client = vmnet_client_connect(VMNET_CONNECT_START,
+    run->client = vmnet_client_connect(run->system ? VMNET_CONNECT_EXISTING
+                                                   : VMNET_CONNECT_START,
                                        VMNET_CONNECT_TIMEOUT_MS, error);
     if (!run->client) {
         return false;

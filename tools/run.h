@@ -23,6 +23,7 @@ enum {
 
 typedef struct Run {
     bool quiet;
+    bool system;            /* --system */
     bool verbose;
     bool dry_run;
     bool netns;             /* --netns */

@@ -24,6 +24,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "libvmnet/paths.h"
 #include "libvmnet/standard-fds.h"
 #include "netns.h"
 #include "run.h"
@@ -79,6 +80,7 @@ enum {
     OPTION_FD,
     OPTION_PORT,
     OPTION_DRY_RUN,
+    OPTION_SYSTEM,
     OPTION_NETNS,
     OPTION_NAME,
 };
@@ -90,6 +92,7 @@ static const struct option long_options[] = {
     { "netns", no_argument, NULL, OPTION_NETNS },
     { "name", required_argument, NULL, OPTION_NAME },
     { "dry-run", no_argument, NULL, OPTION_DRY_RUN },
+    { "system", no_argument, NULL, OPTION_SYSTEM },
     { "quiet", no_argument, NULL, 'q' },
     { "verbose", no_argument, NULL, 'v' },
     { "help", no_argument, NULL, 'h' },
@@ -109,6 +112,7 @@ static void print_help(void)
 "\n"
 "  -q, --quiet            do not say which networks were joined\n"
 "  -v, --verbose          explain what is done\n"
+"      --system           use the system instance of vmnetd: vmnet-bridged\n"
 "      --dry-run          print the command line, make and execute nothing\n"
 "      --network NETWORK  for other VMMs: give COMMAND a socket on NETWORK:\n"
 "                         shared, host or a name, and options after a comma\n"
@@ -201,6 +205,10 @@ static bool parse_options(Run *run, int argc, char **argv, int *ret_status)
             break;
         case OPTION_DRY_RUN:
             run->dry_run = true;
+            break;
+        case OPTION_SYSTEM:
+            run->system = true;
+            g_setenv("VMNET_SOCKET", VMNET_SYSTEM_SOCKET, TRUE);
             break;
         case 'q':
             run->quiet = true;

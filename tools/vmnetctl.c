@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "ctl.h"
+#include "libvmnet/paths.h"
 #include "libvmnet/standard-fds.h"
 #include "text.h"
 #include "vmnet/error.h"
@@ -140,7 +141,9 @@ static void print_help(const char *name)
             flags |= commands[i].flags;
         }
     }
-    puts("\n      --json             print JSON");
+    puts("\n      --system           the system instance of vmnetd");
+    puts("      --system           ask the system instance of vmnetd");
+    puts("      --json             print JSON");
     for (i = 0; i < G_N_ELEMENTS(special_options); i++) {
         if (flags & special_options[i].flag) {
             printf("  %-21s  %s\n", special_options[i].usage,
@@ -229,7 +232,8 @@ static int run_command(Ctl *ctl, const CtlCommand *command, int argc,
     if (!check_usage(ctl, command, argc)) {
         return EXIT_FAILURE;
     }
-    ctl->client = vmnet_client_connect(VMNET_CONNECT_RECOVER,
+    ctl->client = vmnet_client_connect(ctl->system ? VMNET_CONNECT_EXISTING
+                                                   : VMNET_CONNECT_RECOVER,
                                        VMNET_CONNECT_TIMEOUT_MS,
                                        &ctl->no_daemon);
     if (!ctl->client && !(command->flags & WITHOUT_DAEMON)) {
@@ -253,12 +257,14 @@ enum {
     OPTION_JSON = 256,
     OPTION_NETWORK,
     OPTION_PERSISTENT,
+    OPTION_SYSTEM,
 };
 
 static const struct option long_options[] = {
     { "json", no_argument, NULL, OPTION_JSON },
     { "network", required_argument, NULL, OPTION_NETWORK },
     { "persistent", no_argument, NULL, OPTION_PERSISTENT },
+    { "system", no_argument, NULL, OPTION_SYSTEM },
     { "lines", required_argument, NULL, 'n' },
     { "follow", no_argument, NULL, 'f' },
     { "help", no_argument, NULL, 'h' },
@@ -299,6 +305,10 @@ static bool parse_options(Ctl *ctl, int argc, char **argv, int *ret_status)
         case OPTION_PERSISTENT:
             ctl->persistent = true;
             ctl->given |= TAKES_PERSISTENT;
+            break;
+        case OPTION_SYSTEM:
+            ctl->system = true;
+            g_setenv("VMNET_SOCKET", VMNET_SYSTEM_SOCKET, TRUE);
             break;
         case 'n':
             if (!parse_lines(ctl, optarg)) {

@@ -2,6 +2,7 @@
  * vmnetd: networks for virtual machines
  *
  *   options --> directories, log, lock --> listening socket
+ *           --> --system: vmnetd-priv is forked, all rights are given up
  *           --> supervisor forks the engine --> sandbox --> Control --> run
  *
  * What can fail because of a user's mistake is done before the fork where that
@@ -30,6 +31,7 @@
 #include "control/qmp-socket.h"
 #include "control/record.h"
 #include "control/supervisor.h"
+#include "control/system.h"
 #include "libvmnet/build.h"
 #include "libvmnet/paths.h"
 #include "libvmnet/standard-fds.h"
@@ -47,6 +49,8 @@ typedef struct Daemon {
     char *state_dir;
     QmpSocket socket;
     int pidfile_fd;
+    System system;
+    int priv_fd;
 } Daemon;
 
 static void raise_fd_limit(void)
@@ -65,6 +69,11 @@ static bool find_directories(Daemon *daemon, GError **error)
     g_autoptr(GError) err = NULL;
     const char *named = daemon->options.state_dir;
 
+    if (daemon->options.system) {
+        daemon->runtime_dir = g_strdup(daemon->system.runtime_dir);
+        daemon->state_dir = g_strdup(daemon->system.state_dir);
+        return true;
+    }
     daemon->runtime_dir = vmnet_paths_runtime_dir(true, &err);
     if (!daemon->runtime_dir) {
         if (!daemon->options.socket) {
@@ -234,6 +243,9 @@ static bool run_engine(Daemon *daemon, pid_t supervisor, GError **error)
         .idle_ms = daemon->options.idle_s * INT64_C(1000),
         .supervisor_pid = supervisor,
         .sandbox = confine(&places),
+        .priv_fd = daemon->priv_fd,
+        .bridged = options_bridged(&daemon->options),
+        .is_system = daemon->options.system,
     };
     g_autoptr(Loop) loop = loop_new(NULL, error);
     g_autoptr(Control) control = NULL;
@@ -280,19 +292,70 @@ static void on_end(void *opaque, bool failed)
     }
 }
 
+/* In the user's directories: as the user. */
+static bool prepare_files(Daemon *daemon, GError **error)
+{
+    bool ok;
+
+    if (daemon->options.system) {
+        system_act_as_user(&daemon->system);
+    }
+    ok = find_directories(daemon, error) && open_pidfile(daemon, error);
+    if (daemon->options.system) {
+        system_act_as_root();
+    }
+    return ok;
+}
+
+/* Root's, where there is root: so its clients know whose daemon it is. */
+static bool prepare_socket(Daemon *daemon, GError **error)
+{
+    const char *path = daemon->options.socket;
+
+    if (!path) {
+        path = daemon->system.socket;
+    }
+    return qmp_socket_open(&daemon->socket, path, daemon->runtime_dir, error)
+           && (!daemon->options.system
+               || system_share_socket(&daemon->system, &daemon->socket, error));
+}
+
+static bool prepare_lock(Daemon *daemon, GError **error)
+{
+    const char *name = daemon->socket.path;
+    bool ok;
+
+    if (daemon->options.system) {
+        system_act_as_user(&daemon->system);
+    }
+    ok = lock_state(daemon, name ? name : "passed by systemd", error);
+    if (daemon->options.system) {
+        system_act_as_root();
+    }
+    return ok;
+}
+
+/* From here on only vmnetd-priv has rights. */
+static bool give_up_rights(Daemon *daemon, GError **error)
+{
+    if (!daemon->options.system) {
+        return true;
+    }
+    daemon->priv_fd = system_start_priv(&daemon->system, &daemon->options,
+                                        error);
+    return daemon->priv_fd >= 0 && system_drop(&daemon->system, error);
+}
+
 static bool prepare(Daemon *daemon, GError **error)
 {
-    const char *name;
-
     if (!log_open(daemon->options.log_file, daemon->options.log_level, error)
-        || !find_directories(daemon, error)
-        || !open_pidfile(daemon, error)
-        || !qmp_socket_open(&daemon->socket, daemon->options.socket,
-                            daemon->runtime_dir, error)) {
+        || (daemon->options.system
+            && !system_prepare(&daemon->system, &daemon->options, error))
+        || !prepare_files(daemon, error)
+        || !prepare_socket(daemon, error)) {
         return false;
     }
-    name = daemon->socket.path ? daemon->socket.path : "passed by systemd";
-    if (!lock_state(daemon, name, error)) {
+    if (!prepare_lock(daemon, error) || !give_up_rights(daemon, error)) {
         qmp_socket_remove(&daemon->socket);
         return false;
     }
@@ -303,7 +366,9 @@ int main(int argc, char **argv)
 {
     static char name[] = "vmnetd";
     g_autoptr(GError) error = NULL;
-    Daemon daemon = { .socket = QMP_SOCKET_INIT, .pidfile_fd = -1 };
+    Daemon daemon = {
+        .socket = QMP_SOCKET_INIT, .pidfile_fd = -1, .priv_fd = -1,
+    };
     pid_t supervisor = 0;
     int remover_fd = -1;
 
@@ -342,6 +407,7 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     }
     options_clear(&daemon.options);
+    system_clear(&daemon.system);
     g_free(daemon.runtime_dir);
     g_free(daemon.state_dir);
     g_free(daemon.socket.path);

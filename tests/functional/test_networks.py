@@ -173,8 +173,11 @@ def test_forwards_come_with_it(daemon, client):
 
 @pytest.mark.parametrize('arguments, text', [
     ({'name': 'lab'}, "network 'lab': it does not run, and 'mode' is missing"),
-    ({'name': 'lab', 'mode': 'bridged'},
-     "network 'lab': networks of mode 'bridged' are not there yet"),
+    ({'name': 'lab', 'mode': 'bridged', 'mtu': 9000},
+     "network 'lab': 'mtu' cannot be had in mode bridged: it is as on the "
+     "interface's network"),
+    ({'name': 'lab', 'mode': 'host', 'ifname': 'lo'},
+     "network 'lab': 'ifname' is for networks of mode bridged"),
     ({'name': 'lab', 'mode': 'host', 'nat44': True},
      "network 'lab': 'nat44' is for networks of mode shared"),
     ({'name': 'lab', 'mode': 'host', 'external_interface': 'lo'},

@@ -73,7 +73,13 @@ ERRORS = [
      "Parameter 'nat66-prefix' is unexpected"),
     ({'id': 'n0', 'type': 'vmnet-host', 'isolated': 'on'},
      "Invalid parameter type for 'isolated', expected: boolean"),
-    ({'id': 'n0', 'type': 'vmnet-bridged'}, "Parameter 'ifname' is missing"),
+    ({'id': 'n0', 'type': 'vmnet-bridged', 'ifname': 'none0'},
+     "vmnet-bridged needs the system instance of vmnetd "
+     "(/run/vmnet/vmnetd.sock), since a user cannot join host interface "
+     "'none0': start it as root by 'vmnetd --system', and be root or in group "
+     "'vmnet'"),
+    ({'id': 'n0', 'type': 'vmnet-bridged', 'mtu': 9000},
+     "Parameter 'mtu' is unexpected"),
     ({'id': 'n0', 'type': 'vmnet-shared', 'start-address': '10.0.0.1'},
      "'start-address', 'end-address', 'subnet-mask' should be provided together"),
     ({'id': 'n0', 'type': 'vmnet-host', 'net-uuid': 'x'},

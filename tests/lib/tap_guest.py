@@ -40,7 +40,8 @@ def tap_fds(namespace, queues=1, flags=IFF_TAP | IFF_NO_PI | IFF_VNET_HDR):
 class TapGuest(netns.Namespace):
     """Made on construction on a netdev of @client's, gone after close()."""
 
-    def __init__(self, client, queues=1, mtu=1500, **options):
+    def __init__(self, client, queues=1, mtu=1500, kind='vmnet-shared',
+                 **options):
         # pylint: disable=super-init-not-called
         self.name = netns.unique_name()
         self.relay = None
@@ -53,12 +54,14 @@ class TapGuest(netns.Namespace):
             for name, fd in zip(names, fds):
                 client.call('getfd', [fd], fdname=name)
                 os.close(fd)
-            client.call('netdev_add', type='vmnet-shared', id=self.netdev,
-                        **options)
+            client.call('netdev_add', type=kind, id=self.netdev, **options)
             client.call('export-add', type='tap', id=self.netdev,
                         netdev=self.netdev,
                         addr={'type': 'fd', 'str': names[0]},
                         **({'queue-fds': names[1:]} if queues > 1 else {}))
+            if 'mac' in options:
+                self.call('ip', 'link', 'set', 'eth0', 'address',
+                          options['mac'])
             self.call('ip', 'link', 'set', 'eth0', 'mtu', str(mtu), 'up')
         except BaseException:
             self.close()

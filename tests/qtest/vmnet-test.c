@@ -49,8 +49,8 @@ static void test_errors(void)
           "Invalid UUID provided in 'net-uuid'" },
         { "{'type': 'vmnet-shared', 'id': 'n', 'net-uuid': 'x'}",
           "Parameter 'net-uuid' is unexpected" },
-        { "{'type': 'vmnet-bridged', 'id': 'n'}",
-          "Parameter 'ifname' is missing" },
+        { "{'type': 'vmnet-bridged', 'id': 'n', 'mtu': 9000}",
+          "Parameter 'mtu' is unexpected" },
         { "{'type': 'vmnet-shared'}", "Parameter 'id' is missing" },
         { "{'type': 'vmnet-shared', 'id': 'n', 'mac': 'none'}",
           "netdev 'n': mac 'none' is not a MAC address" },
@@ -76,7 +76,7 @@ static void test_errors(void)
     qtest_quit(qts);
 }
 
-/* Until vmnetd bridges for a user it says what is missing. */
+/* A user's vmnetd says what is missing. */
 static void test_bridged(void)
 {
     QTestState *qts = start();

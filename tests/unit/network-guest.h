@@ -83,7 +83,7 @@ static inline NetGuest *net_guest_new(Network *network, uint8_t n)
     g->gateway = info.gateway4;
     g->sport = 40000 + n;
     g->seq = 1000;
-    g->port = network_port_new(network, false, NULL, NULL, NULL);
+    g->port = network_port_new(network, &(NetworkPortConfig) { 0 }, NULL);
     g_assert_nonnull(g->port);
     g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds),
                     ==, 0);

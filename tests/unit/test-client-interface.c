@@ -48,7 +48,7 @@ static void test_options_are_checked_at_once(Fixture *f, gconstpointer unused)
 {
     static const char *const wrong[] = {
         "", "vmnet-shared", "vmnet-nosuch,id=a", "vmnet-shared,id=a,x=y", "{",
-        "{\"type\": \"vmnet-shared\"}", "vmnet-bridged,id=a",
+        "{\"type\": \"vmnet-shared\"}", "vmnet-bridged,id=a,mtu=9000",
     };
     unsigned i;
 

@@ -159,7 +159,7 @@ static void test_netdev_mistakes(void)
         { "vmnet-shared", "Parameter 'id' is missing" },
         { "id=n0", "Parameter 'type' is missing" },
         { "bogus,id=n0", "Parameter 'type' does not accept value 'bogus'" },
-        { "vmnet-bridged,id=n0", "Parameter 'ifname' is missing" },
+        { "vmnet-bridged,id=n0,dhcp=on", "Invalid parameter 'dhcp'" },
         { "vmnet-shared,id=n0,foo=1", "Invalid parameter 'foo'" },
         { "vmnet-shared,id=n0,net-uuid=1", "Invalid parameter 'net-uuid'" },
         { "vmnet-shared,id=n0,dhcp=maybe",

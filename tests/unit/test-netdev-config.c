@@ -154,10 +154,10 @@ static const struct {
       "netdev 'n0': ipv6-prefix '10.0.0.0' is not an IPv6 prefix" },
     { "vmnet-shared,id=n0,hostfwd=tcp::1",
       "Invalid host forwarding rule 'tcp::1' (Bad host port separator)" },
-    { "vmnet-bridged,id=n0,ifname=eth0",
-      "netdev 'n0': vmnet-bridged needs the system instance of vmnetd "
-      "(/run/vmnet/vmnetd.sock), since a user cannot join host interface "
-      "'eth0'; this version has none" },
+    { "vmnet-bridged,id=n0,ifname=eth0,mac=eth0",
+      "netdev 'n0': mac 'eth0' is not a MAC address" },
+    { "vmnet-bridged,id=n0,network=../x",
+      "netdev 'n0': network '../x' is not a name: " NAME_RULE },
 };
 
 static void test_bad(void)
@@ -172,6 +172,23 @@ static void test_bad(void)
         g_assert_false(netdev_config_read(&config, options, &error));
         g_assert_cmpstr(error->message, ==, bad[i].error);
     }
+}
+
+static void test_bridged(void)
+{
+    g_autoptr(Netdev) options = parse("vmnet-bridged,id=n0,ifname=br0,"
+                                      "isolated=on,mac=52:54:00:00:00:01");
+    g_autoptr(Netdev) nothing = parse("vmnet-bridged,id=n0");
+    g_auto(NetdevConfig) config = { 0 };
+    g_auto(NetdevConfig) plain = { 0 };
+
+    g_assert_true(netdev_config_read(&config, options, NULL));
+    g_assert_cmpint(config.network.mode, ==, NETWORK_MODE_BRIDGED);
+    g_assert_cmpstr(config.network.ifname, ==, "br0");
+    g_assert_true(config.isolated);
+    g_assert_true(config.has_mac);
+    g_assert_true(netdev_config_read(&plain, nothing, NULL));
+    g_assert_null(plain.network.ifname);
 }
 
 static void test_copy(void)
@@ -193,6 +210,7 @@ int main(int argc, char **argv)
     g_test_add_func("/netdev-config/longest-name", test_longest_name);
     g_test_add_func("/netdev-config/uuid-in-lower-case", test_uuid);
     g_test_add_func("/netdev-config/says-what-is-wrong", test_bad);
+    g_test_add_func("/netdev-config/bridged", test_bridged);
     g_test_add_func("/netdev-config/copy-is-equal", test_copy);
     return g_test_run();
 }

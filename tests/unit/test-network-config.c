@@ -99,8 +99,26 @@ static void test_numbers_and_names(void)
         config.name = bad_names[i];
         assert_refused(&config, "network '*is not a name*");
     }
-    config = config_of(NETWORK_MODE_BRIDGED);
-    assert_refused(&config, "*'bridged'*");
+}
+
+static void test_bridged(void)
+{
+    NetworkConfig config = config_of(NETWORK_MODE_BRIDGED);
+
+    g_assert_true(network_config_check(&config, NULL));
+    config.ifname = "br0";
+    g_assert_true(network_config_check(&config, NULL));
+    config.mtu_bytes = 1400;
+    assert_refused(&config, "'mtu' cannot be had in mode bridged*");
+    config.mtu_bytes = 0;
+    config.dhcp = NETWORK_ON;
+    assert_refused(&config, "'dhcp' cannot be had in mode bridged*");
+    config.dhcp = NETWORK_OFF;
+    config.nat44 = NETWORK_ON;
+    assert_refused(&config, "'nat44' is for networks of mode shared");
+    config = config_of(NETWORK_MODE_HOST);
+    config.ifname = "br0";
+    assert_refused(&config, "'ifname' is for networks of mode bridged");
 }
 
 static void test_uuid(void)
@@ -327,6 +345,7 @@ int main(int argc, char **argv)
     g_test_add_func("/network/config/numbers-and-names",
                     test_numbers_and_names);
     g_test_add_func("/network/config/net-uuid", test_uuid);
+    g_test_add_func("/network/config/bridged", test_bridged);
     g_test_add_func("/network/subnet/choice", test_subnet_choice);
     g_test_add_func("/network/subnet/exhausted", test_subnet_exhausted);
     g_test_add_func("/network/state/text-round-trip", test_state_text);

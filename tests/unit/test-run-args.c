@@ -313,7 +313,7 @@ static void test_mistakes_are_named(void)
     check_error("q -netdev vmnet-shared,id=n -netdev vmnet-host,id=n",
                 "Duplicate ID 'n'");
     check_error("q -netdev vmnet-shared,id=n,isolated=maybe", "'isolated'");
-    check_error("q -netdev vmnet-bridged,id=n", "'ifname' is missing");
+    check_error("q -netdev vmnet-bridged,id=n,dhcp=on", "'dhcp'");
     check_error("q -netdev vmnet-host,id=n,nat66-prefix=fd00::", "-netdev "
                 "vmnet-host,id=n,nat66-prefix=fd00::: ");
     check_error("q -nic vmnet-shared,foo=1", "-nic vmnet-shared,foo=1: ");

@@ -114,6 +114,8 @@ static NetworkRegister *make_register(Control *control)
                                     : NETWORK_IDLE_MS,
         .no_peek_off = g_getenv("VMNET_NO_PEEK_OFF") != NULL,
         .resolv_conf = control->resolv_conf,
+        .priv = control->priv,
+        .bridged = control->bridged,
     };
 
     return network_register_new(&config, &event_network_ops, control);
@@ -141,6 +143,11 @@ Control *control_new(Loop *loop, const ControlConfig *config, GError **error)
     control->started_s = time(NULL);
     control->supervisor_pid = config->supervisor_pid;
     control->sandbox = config->sandbox;
+    control->is_system = config->is_system;
+    control->bridged = config->bridged;
+    if (config->priv_fd >= 0) {
+        control->priv = priv_new(config->priv_fd);
+    }
     control->clients = g_ptr_array_new();
     control->netdevs = g_ptr_array_new();
     control->forwards = g_ptr_array_new_with_free_func(forward_free);
@@ -189,6 +196,7 @@ void control_free(Control *control)
     client_free(control->self);
     g_ptr_array_set_size(control->held, 0);
     network_register_free(control->networks);
+    priv_free(control->priv);
     record_free(control->record);
     server_free(control->server);
     loop_timer_free(control->idle);

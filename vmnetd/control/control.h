@@ -22,6 +22,7 @@
 #include "control/qmp.h"
 #include "loop/loop.h"
 #include "network/network.h"
+#include "priv/priv.h"
 #include "qapi/qapi-types.h"
 
 typedef struct Control Control;
@@ -41,6 +42,9 @@ typedef struct Server Server;
  * @resolv_conf: NULL: /etc/resolv.conf
  * @idle_ms: 0: leave never
  * @supervisor_pid: 0: none
+ * @priv_fd: (transfer full) see priv_new(); -1: there are no rights
+ * @bridged: (transfer none) see NetworkRegisterConfig
+ * @is_system: other users are clients, too
  * @sandbox: (transfer none) layers in force, NULL-terminated, static strings
  */
 typedef struct ControlConfig {
@@ -54,11 +58,17 @@ typedef struct ControlConfig {
     const char *resolv_conf;
     int64_t idle_ms;
     pid_t supervisor_pid;
+    int priv_fd;
+    const char *const *bridged;
+    bool is_system;
     const char *const *sandbox;
 } ControlConfig;
 
 struct Control {
     Loop *loop;
+    Priv *priv;             /* NULL: no rights */
+    const char *const *bridged;
+    bool is_system;
     NetworkRegister *networks;
     Server *server;
     Client *self;           /* the command line, and what was recorded */

@@ -125,11 +125,27 @@ static bool open_fd(ControlExport *export, int fd, const char *name, bool server
     return true;
 }
 
+/* Who has sent a datagram to a path cannot be asked. */
+static bool check_shared(const ControlExport *export, const char *path,
+                         GError **error)
+{
+    if (!export->control->is_system
+        || export->driver->socket_type == SOCK_STREAM) {
+        return true;
+    }
+    g_set_error(error, VMNET_ERROR, VMNET_INVALID_ARGUMENT,
+                "path '%s': the system instance has %s exports by file "
+                "descriptor only, since anybody of its group could send to a "
+                "path", path, export->driver->name);
+    return false;
+}
+
 static bool listen_at(ControlExport *export, const char *path, GError **error)
 {
     struct stat st;
 
-    if (!export_path_clear(path, export->driver->socket_type, error)) {
+    if (!check_shared(export, path, error)
+        || !export_path_clear(path, export->driver->socket_type, error)) {
         return false;
     }
     export->listen_fd = vmnet_unix_listen(path, export->driver->socket_type,
@@ -139,6 +155,9 @@ static bool listen_at(ControlExport *export, const char *path, GError **error)
     }
     export->path = g_strdup(path);
     export->made_socket = true;
+    if (export->control->is_system && chmod(path, 0660) < 0) {
+        g_warning("path '%s': chmod: %s", path, g_strerror(errno));
+    }
     if (lstat(path, &st) == 0) {
         export->socket_dev = st.st_dev;
         export->socket_ino = st.st_ino;

@@ -112,6 +112,17 @@ static void export_pause(ControlExport *export, int64_t ms)
     loop_timer_arm(export->timer, loop_now_ms() + ms);
 }
 
+/* Of the system instance every member of its group can connect. */
+static bool is_for_peer(const ControlExport *export, int fd)
+{
+    struct ucred peer;
+    socklen_t len = sizeof(peer);
+
+    return !export->control->is_system
+           || (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0
+               && netdev_is_for(export->netdev, peer.uid));
+}
+
 static void accept_vmm(ControlExport *export)
 {
     int fd = accept4(export->listen_fd, NULL, NULL,
@@ -122,6 +133,10 @@ static void accept_vmm(ControlExport *export)
             g_warning("export %s: accept: %s", export->id, g_strerror(errno));
             export_pause(export, RETRY_MS);
         }
+    } else if (!is_for_peer(export, fd)) {
+        g_warning("export %s of netdev %s: another user was refused",
+                  export->id, export->netdev->full_id);
+        close(fd);
     } else if (export->connected) {
         export->waiting_fd = fd;
         export_pause(export, HANDOVER_MS);

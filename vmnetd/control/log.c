@@ -192,6 +192,11 @@ static GLogWriterOutput write_log(GLogLevelFlags level, const GLogField *fields,
     return G_LOG_WRITER_HANDLED;
 }
 
+int log_fd(void)
+{
+    return log_state.fd;
+}
+
 bool log_open(const char *path, GLogLevelFlags max_level, GError **error)
 {
     if (path) {

@@ -18,6 +18,8 @@
  * Returns: false with @error where @path cannot be opened.
  */
 bool log_open(const char *path, GLogLevelFlags max_level, GError **error);
+/** log_fd: the descriptor that is written to now. */
+int log_fd(void);
 
 /** log_level_parse: "error", "warning", "message", "info", "debug". */
 bool log_level_parse(const char *name, GLogLevelFlags *ret_level);

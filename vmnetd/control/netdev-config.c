@@ -101,6 +101,16 @@ static bool read_shared(NetdevConfig *config, const char *who,
                            o->nat66_prefix, error);
 }
 
+static bool read_bridged(NetdevConfig *config, const char *who,
+                         const NetdevVmnetBridgedOptions *o, GError **error)
+{
+    config->network.mode = NETWORK_MODE_BRIDGED;
+    config->network.ifname = o->ifname;
+    config->network.name = o->network;
+    config->isolated = o->has_isolated && o->isolated;
+    return read_mac(config, who, o->mac, error);
+}
+
 static bool read_mode(NetdevConfig *config, const Netdev *options,
                       const char *who, GError **error)
 {
@@ -110,11 +120,7 @@ static bool read_mode(NetdevConfig *config, const Netdev *options,
     case NET_CLIENT_DRIVER_VMNET_SHARED:
         return read_shared(config, who, &options->u.vmnet_shared, error);
     case NET_CLIENT_DRIVER_VMNET_BRIDGED:
-        return config_refuse(error, who,
-                      "vmnet-bridged needs the system instance of vmnetd "
-                      "(/run/vmnet/vmnetd.sock), since a user cannot join host "
-                      "interface '%s'; this version has none",
-                      options->u.vmnet_bridged.ifname);
+        return read_bridged(config, who, &options->u.vmnet_bridged, error);
     case NET_CLIENT_DRIVER__MAX:
         break;
     }

@@ -116,12 +116,20 @@ static ControlNetdev *find_full(Control *control, const char *full_id)
     return NULL;
 }
 
+bool netdev_is_for(const ControlNetdev *netdev, uid_t uid)
+{
+    return uid == netdev->uid || uid == 0 || uid == geteuid();
+}
+
 ControlNetdev *netdev_find(Client *client, const char *id, GError **error)
 {
     ControlNetdev *netdev = find_owned(client, id);
 
     if (!netdev) {
         netdev = find_full(client->control, id);
+    }
+    if (netdev && !netdev_is_for(netdev, client->uid)) {
+        netdev = NULL;
     }
     if (!netdev) {
         g_set_error(error, QAPI_ERROR, QAPI_ERROR_DEVICE_NOT_FOUND,
@@ -255,8 +263,12 @@ static bool make_parts(ControlNetdev *netdev, const NetdevConfig *config,
     if (!choose_mac(netdev, config, error)) {
         return false;
     }
-    netdev->port = network_port_new(netdev->network, config->isolated,
-                                    &port_events, netdev, error);
+    netdev->port = network_port_new(netdev->network, &(NetworkPortConfig) {
+        .isolated = config->isolated,
+        .mac = netdev->has_mac ? &netdev->mac : NULL,
+        .events = &port_events,
+        .opaque = netdev,
+    }, error);
     if (!netdev->port) {
         return false;
     }
@@ -322,6 +334,7 @@ ControlNetdev *netdev_new(Client *client, const Netdev *options, GError **error)
     netdev = g_new0(ControlNetdev, 1);
     netdev->control = control;
     netdev->owner = client;
+    netdev->uid = client->uid;
     netdev->id = g_strdup(options->id);
     netdev->options = netdev_options_copy(options);
     netdev->lifetime = options->has_lifetime ? options->lifetime

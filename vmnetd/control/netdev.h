@@ -12,6 +12,7 @@
  * ControlNetdev:
  * @owner: the client that made it, to whom it is @id; NULL once that has gone
  * @full_id: VM/ID, unique in the daemon: what all others call it
+ * @uid: of who made it, and who alone may use it (and root)
  * @options: as they were given, with @mac and @vm filled in
  * @has_mac: @mac is claimed on the network
  * @was_connected: it has had a VMM: if that is gone, another of the same name
@@ -27,6 +28,7 @@ struct ControlNetdev {
     char *id;
     char *vm;
     char *full_id;
+    uid_t uid;
     Netdev *options;
     NetdevLifetime lifetime;
     Network *network;
@@ -53,8 +55,10 @@ ControlNetdev *netdev_new(Client *client, const Netdev *options,
 /** netdev_remove: take it off the list and free it. */
 void netdev_remove(ControlNetdev *netdev);
 
-/** netdev_find: @client's own @id, else the VM/ID of any. */
+/** netdev_find: @client's own @id, else the VM/ID of any of the same user's. */
 ControlNetdev *netdev_find(Client *client, const char *id, GError **error);
+/** netdev_is_for: whether @uid may use it. */
+bool netdev_is_for(const ControlNetdev *netdev, uid_t uid);
 ControlNetdev *netdev_by_port(Control *control, Network *network,
                               uint32_t port_id);
 uint32_t netdev_port_id(const ControlNetdev *netdev);

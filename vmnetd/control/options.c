@@ -30,6 +30,11 @@ enum {
     OPTION_STATE_DIR,
     OPTION_RESOLV_CONF,
     OPTION_NO_SUPERVISOR,
+    OPTION_SYSTEM,
+    OPTION_USER,
+    OPTION_GROUP,
+    OPTION_RUNTIME_DIR,
+    OPTION_BRIDGED,
 };
 
 static const struct option long_options[] = {
@@ -43,6 +48,11 @@ static const struct option long_options[] = {
     { "state-dir", required_argument, NULL, OPTION_STATE_DIR },
     { "resolv-conf", required_argument, NULL, OPTION_RESOLV_CONF },
     { "no-supervisor", no_argument, NULL, OPTION_NO_SUPERVISOR },
+    { "system", no_argument, NULL, OPTION_SYSTEM },
+    { "user", required_argument, NULL, OPTION_USER },
+    { "group", required_argument, NULL, OPTION_GROUP },
+    { "runtime-dir", required_argument, NULL, OPTION_RUNTIME_DIR },
+    { "bridged", required_argument, NULL, OPTION_BRIDGED },
     { "help", no_argument, NULL, 'h' },
     { "version", no_argument, NULL, 'V' },
     { NULL, 0, NULL, 0 }
@@ -57,7 +67,8 @@ static const char help_text[] =
 "\n"
 "  --netdev TYPE,id=ID[,OPTION=VALUE]...\n"
 "                         make a netdev (netdev_add) that lives as long as\n"
-"                         vmnetd; TYPE is vmnet-shared or vmnet-host\n"
+"                         vmnetd; TYPE is vmnet-shared, vmnet-host or\n"
+"                         vmnet-bridged (with --system)\n"
 "  --export TYPE,id=ID,netdev=ID[,addr.type=unix,addr.path=PATH]\n"
 "                         let a VMM reach it (export-add); TYPE is stream or\n"
 "                         dgram\n"
@@ -72,6 +83,18 @@ static const char help_text[] =
 "  --log-level LEVEL      error, warning, message (default), info, debug\n"
 "  --pidfile PATH         write the process id there\n"
 "  --resolv-conf PATH     name servers (default: /etc/resolv.conf)\n"
+"\n"
+"For the whole machine, started by root, whose rights it gives up but for a\n"
+"small process that makes interfaces:\n"
+"\n"
+"  --system               the system instance: guests can join the networks of\n"
+"                         host interfaces (vmnet-bridged)\n"
+"  --user USER            whom it becomes (default: vmnet)\n"
+"  --group GROUP          whose members may use it (default: vmnet)\n"
+"  --bridged IFNAME       guests may join this interface's network, and those\n"
+"                         of further --bridged alone (default: any)\n"
+"  --runtime-dir DIR      sockets (default: /run/vmnet); --state-dir is\n"
+"                         /var/lib/vmnet unless given\n"
 "\n"
 "How it lives:\n"
 "\n"
@@ -161,6 +184,23 @@ static bool parse_one(Options *options, int option, GError **error)
     case OPTION_NO_SUPERVISOR:
         options->no_supervisor = true;
         return true;
+    case OPTION_SYSTEM:
+        options->system = true;
+        return true;
+    case OPTION_USER:
+        options->user = optarg;
+        return true;
+    case OPTION_GROUP:
+        options->group = optarg;
+        return true;
+    case OPTION_RUNTIME_DIR:
+        return parse_path(&options->runtime_dir, "--runtime-dir", optarg, error);
+    case OPTION_BRIDGED:
+        if (!options->bridged) {
+            options->bridged = g_ptr_array_new();
+        }
+        g_ptr_array_add(options->bridged, optarg);
+        return true;
     case 'h':
         options->help = true;
         return true;
@@ -170,6 +210,21 @@ static bool parse_one(Options *options, int option, GError **error)
     default:
         return false; /* getopt_long has said why */
     }
+}
+
+static bool check_system(const Options *options, GError **error)
+{
+    const char *odd = options->user ? "--user" :
+                      options->group ? "--group" :
+                      options->runtime_dir ? "--runtime-dir" :
+                      options->bridged ? "--bridged" : NULL;
+
+    if (odd && !options->system) {
+        g_set_error(error, VMNET_ERROR, VMNET_INVALID_ARGUMENT,
+                    "%s is for the system instance (--system)", odd);
+        return false;
+    }
+    return true;
 }
 
 bool options_parse(Options *options, int argc, char **argv, GError **error)
@@ -189,11 +244,23 @@ bool options_parse(Options *options, int argc, char **argv, GError **error)
                     "Unexpected argument: %s", argv[optind]);
         return false;
     }
-    return true;
+    if (options->bridged) {
+        g_ptr_array_add(options->bridged, NULL);
+    }
+    return check_system(options, error);
+}
+
+const char *const *options_bridged(const Options *options)
+{
+    return options->bridged ? (const char *const *)options->bridged->pdata
+                            : NULL;
 }
 
 void options_clear(Options *options)
 {
+    if (options->bridged) {
+        g_ptr_array_unref(g_steal_pointer(&options->bridged));
+    }
     g_clear_pointer(&options->commands, g_array_unref);
 }
 

@@ -20,6 +20,9 @@ typedef struct OptionCommand {
  * Options: strings belong to argv.
  * @idle_s: 0: leave never
  * @commands: of OptionCommand
+ * @system: the system instance; @user, @group, @runtime_dir and @bridged are
+ *     for it alone, NULL: not given
+ * @bridged: (element-type utf8): NULL-terminated
  */
 typedef struct Options {
     const char *socket;
@@ -29,6 +32,9 @@ typedef struct Options {
     const char *resolv_conf;
     unsigned idle_s;
     GLogLevelFlags log_level;
+    const char *user, *group, *runtime_dir;
+    GPtrArray *bridged;
+    bool system;
     bool no_supervisor;
     bool help;
     bool version;
@@ -44,6 +50,9 @@ typedef struct Options {
 bool options_parse(Options *options, int argc, char **argv, GError **error);
 void options_clear(Options *options);
 void options_print_help(void);
+
+/** options_bridged: NULL-terminated; NULL: all interfaces. */
+const char *const *options_bridged(const Options *options);
 
 /** options_apply: do --netdev and --export; @error names the one that failed. */
 bool options_apply(const Options *options, Control *control, GError **error);

@@ -17,6 +17,7 @@
 #include "control/export.h"
 #include "control/netdev.h"
 #include "control/network-commands.h"
+#include "network/interfaces.h"
 #include "qapi/qapi-commands.h"
 #include "qapi/qapi-error.h"
 #include "qapi/qapi-introspect.h"
@@ -216,6 +217,7 @@ NetworkDetails *query_network(Control *control, Network *network)
     info->nat66 = about.nat66;
     info->external_interface = about.external_interface[0] ?
                                g_strdup(about.external_interface) : NULL;
+    info->ifname = about.ifname[0] ? g_strdup(about.ifname) : NULL;
     info->stays = held_network_stays(control, network);
     info->netdevs = about.n_ports;
     info->leases = about.n_leases;
@@ -238,6 +240,36 @@ NetworkDetailsList *qmp_query_networks(void *session, GError **error)
     for (i = networks->len; i-- > 0;) {
         QAPI_LIST_PREPEND(list, query_network(control, g_ptr_array_index(
                                                            networks, i)));
+    }
+    return list;
+}
+
+static SharedInterface *query_interface(const HostInterface *interface,
+                                        int default_ifindex)
+{
+    SharedInterface *info = g_new0(SharedInterface, 1);
+
+    info->name = g_strdup(interface->name);
+    info->kind = interface->is_bridge ? SHARED_INTERFACE_KIND_BRIDGE
+                                      : SHARED_INTERFACE_KIND_INTERFACE;
+    info->q_default = interface->ifindex == default_ifindex;
+    info->why_not = g_strdup(interface->why_not);
+    return info;
+}
+
+SharedInterfaceList *qmp_query_shared_interfaces(void *session, GError **error)
+{
+    Control *control = ((Client *)session)->control;
+    SharedInterfaceList *list = NULL;
+    int by_default;
+    g_autoptr(GArray) interfaces = network_shared_interfaces(control->networks,
+                                                             &by_default);
+    unsigned i;
+
+    for (i = interfaces->len; i-- > 0;) {
+        QAPI_LIST_PREPEND(list, query_interface(
+                              &g_array_index(interfaces, HostInterface, i),
+                              by_default));
     }
     return list;
 }

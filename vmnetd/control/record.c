@@ -73,6 +73,7 @@ static JsonValue *encode_netdev(const ControlNetdev *netdev)
     json_dict_set(entry, "netdev", options);
     json_dict_set(entry, "export", export);
     json_dict_set_string(entry, "path", netdev->export->path);
+    json_dict_set_int(entry, "uid", netdev->uid);
     json_dict_set_bool(entry, "connected", netdev->was_connected);
     json_dict_set_int(entry, "vmm", netdev->awaits_pid ? netdev->awaits_pid
                                                        : netdev->vmm_pid);
@@ -211,7 +212,7 @@ static bool restore_netdev(Control *control, const JsonValue *entry,
     g_autoptr(Netdev) netdev_options = NULL;
     g_autoptr(ExportOptions) export = NULL;
     ControlNetdev *netdev;
-    int64_t vmm_pid = 0;
+    int64_t vmm_pid = 0, uid = geteuid();
 
     if (!options || !export_options) {
         g_set_error_literal(error, QAPI_ERROR, QAPI_ERROR_GENERIC,
@@ -227,6 +228,8 @@ static bool restore_netdev(Control *control, const JsonValue *entry,
     if (!netdev) {
         return false;
     }
+    json_dict_get_int(entry, "uid", &uid);
+    netdev->uid = uid;
     if (!export_new(client, export, json_dict_get_string(entry, "path"),
                     error)) {
         netdev_remove(netdev);

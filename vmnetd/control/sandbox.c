@@ -183,6 +183,7 @@ static const char *const allowed[] = {
     /* LeakSanitizer stops its own threads */
     "ptrace", "process_vm_readv", "wait4", "kill",
 #endif
+    NULL
 };
 
 static uint32_t default_action(void)
@@ -198,10 +199,9 @@ static uint32_t default_action(void)
     return SCMP_ACT_ERRNO(EPERM);
 }
 
-static bool enter_seccomp(void)
+static bool enter_seccomp(const char *const *names)
 {
     scmp_filter_ctx filter;
-    size_t i;
     int err = 0;
 
     if (!g_strcmp0(g_getenv("VMNET_SECCOMP"), "off")) {
@@ -213,8 +213,8 @@ static bool enter_seccomp(void)
         errno = ENOMEM;
         return false;
     }
-    for (i = 0; i < G_N_ELEMENTS(allowed); i++) {
-        int nr = seccomp_syscall_resolve_name(allowed[i]);
+    for (names = names ?: allowed; *names; names++) {
+        int nr = seccomp_syscall_resolve_name(*names);
 
         if (nr != __NR_SCMP_ERROR) {
             seccomp_rule_add(filter, SCMP_ACT_ALLOW, nr, 0);
@@ -230,7 +230,7 @@ static bool enter_seccomp(void)
 
 #else
 
-static bool enter_seccomp(void)
+static bool enter_seccomp(const char *const *names)
 {
     errno = ENOSYS;
     return false;
@@ -253,7 +253,7 @@ const char *const *sandbox_enter(const SandboxLists *lists)
     } else {
         g_message("sandbox: without landlock: %s", g_strerror(errno));
     }
-    if (enter_seccomp()) {
+    if (enter_seccomp(lists->syscalls)) {
         layers[n++] = "seccomp";
     } else {
         g_message("sandbox: without seccomp: %s", g_strerror(errno));

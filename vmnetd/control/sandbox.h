@@ -12,11 +12,13 @@
  * @removal: directories below which files are removed and renamed; sockets
  *     are made everywhere
  * @read_only: files, or directories below which they are read
+ * @syscalls: names of those that are left; NULL: the engine's
  */
 typedef struct SandboxLists {
     const char *const *read_write;
     const char *const *removal;
     const char *const *read_only;
+    const char *const *syscalls;
 } SandboxLists;
 
 /**

@@ -46,7 +46,9 @@ static void admit(Server *server, int fd)
         close(fd);
         return;
     }
-    if (peer.uid != geteuid() && peer.uid != 0) {
+    /* Of the system instance's socket the mode says who may connect. */
+    if (!server->control->is_system && peer.uid != geteuid()
+        && peer.uid != 0) {
         g_warning("client with uid %u refused: this vmnetd serves uid %u",
                   (unsigned)peer.uid, (unsigned)geteuid());
         refuse(fd, "this vmnetd belongs to another user");

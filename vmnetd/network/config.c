@@ -221,14 +221,40 @@ static bool check_external(const NetworkConfig *config, GError **error)
     return true;
 }
 
+/* Whatever else a network has is the host interface's, or somebody's behind it. */
+static bool check_bridged(const NetworkConfig *config, GError **error)
+{
+    const struct {
+        const char *key;
+        bool is_written;
+    } odd[] = {
+        { "start-address", config->has_range },
+        { "ipv6-prefix", config->prefix6.addr.family != AF_UNSPEC },
+        { "mtu", config->mtu_bytes },
+        { "lease-time", config->lease_s },
+        { "dhcp", config->dhcp == NETWORK_ON },
+        { "dns", config->dns == NETWORK_ON },
+        { "router-advertisement", config->ra == NETWORK_ON },
+        { "host-loopback", config->host_loopback == NETWORK_ON },
+    };
+    unsigned i;
+
+    if (config->mode != NETWORK_MODE_BRIDGED) {
+        return !config->ifname ||
+               refuse(error, "'ifname' is for networks of mode bridged");
+    }
+    for (i = 0; i < G_N_ELEMENTS(odd); i++) {
+        if (odd[i].is_written) {
+            return refuse(error, "'%s' cannot be had in mode bridged: it is as "
+                          "on the interface's network", odd[i].key);
+        }
+    }
+    return true;
+}
+
 bool network_config_check(const NetworkConfig *config, GError **error)
 {
-    if (config->mode != NETWORK_MODE_HOST &&
-        config->mode != NETWORK_MODE_SHARED) {
-        return refuse(error, "networks of mode '%s' are not there yet",
-                      network_mode_str(config->mode));
-    }
-    return check_name(config->name, error) && check_range(config, error) &&
+    return check_bridged(config, error) && check_name(config->name, error) && check_range(config, error) &&
            check_prefix6(config, error) && check_numbers(config, error) &&
            check_uuid(config, error) && check_external(config, error);
 }
@@ -242,7 +268,8 @@ static bool is_on(NetworkSwitch value, bool default_value)
 
 NetworkSettings network_settings_of(const NetworkConfig *config)
 {
-    bool has_gateway = !config->net_uuid;
+    bool has_gateway = !config->net_uuid &&
+                       config->mode != NETWORK_MODE_BRIDGED;
     bool is_shared = config->mode == NETWORK_MODE_SHARED;
     NetworkSettings settings = {
         .mtu_bytes = config->mtu_bytes ? config->mtu_bytes :
@@ -376,6 +403,15 @@ static void differ_external(GString *list, const NetworkConfig *config,
            have->external_interface);
 }
 
+static void differ_ifname(GString *list, const NetworkConfig *config,
+                          const NetworkSettings *have)
+{
+    const char *want = config->ifname;
+
+    differ(list, want && strcmp(want, have->ifname) != 0, "ifname",
+           "'%s' is wanted, '%s' is in force", want, have->ifname);
+}
+
 static void differ_settings(GString *list, const NetworkConfig *config,
                             const NetworkSettings *have)
 {
@@ -396,6 +432,10 @@ static void differ_settings(GString *list, const NetworkConfig *config,
     };
     unsigned i;
 
+    differ_ifname(list, config, have);
+    if (config->mode == NETWORK_MODE_BRIDGED) {
+        return;
+    }
     differ_u32(list, strict || config->mtu_bytes, "mtu", want.mtu_bytes,
                have->mtu_bytes);
     differ_u32(list, strict || config->lease_s, "lease-time", want.lease_s,

@@ -7,6 +7,7 @@
  *   network.c        a network: its parts made, wired, stopped
  *   register.c       all networks; who asks gets which
  *   plumbing.c       frames and events between switch, gateway and uplink
+ *   bridged.c        the way to a host interface; interfaces.c: which there are
  *   forward.c        forwards, and the leases that they follow
  *   mac.c            guests' MAC addresses
  *
@@ -17,6 +18,7 @@
 
 #include <net/if.h>
 
+#include "network/interfaces.h"
 #include "network/network.h"
 #include "network/state-store.h"
 #include "network/state.h"
@@ -29,19 +31,23 @@
 
 /**
  * NetworkSettings: what is in force beside the addresses.
- * @external_interface: "": none; else a name
+ * @external_interface, @ifname: "": none; else a name
  */
 typedef struct NetworkSettings {
     uint32_t mtu_bytes, lease_s;
     bool dhcp, dns, host_loopback, ra, nat44, nat66;
     char external_interface[IF_NAMESIZE];
+    char ifname[IF_NAMESIZE];
 } NetworkSettings;
+
+typedef struct NetworkBridged NetworkBridged;
 
 /**
  * Network:
  * @refs: of netdevs; at 0 the idle time begins
  * @state: what is kept, the addresses in force included
  * @uplink: NULL without a gateway address
+ * @bridged: NULL in other modes
  * @had_ports: one that was never used need not be kept waiting
  * @overlap: the host's route that was reported last; len 0: none
  */
@@ -57,6 +63,7 @@ struct Network {
     SwitchPort *gateway_port;
     Gateway *gateway;
     Uplink *uplink;
+    NetworkBridged *bridged;
     LoopTimer *gateway_timer, *idle_timer, *save_timer;
 
     GHashTable *macs;       /* MacAddr: claimed */
@@ -114,6 +121,21 @@ void network_host_changed(Network *network);
 
 /* register.c */
 void network_register_update_forbidden(NetworkRegister *reg);
+
+/* bridged.c */
+/** network_bridged_find: @ifname (nullable), or by default, if it can be joined. */
+bool network_bridged_find(NetworkRegister *reg, const char *ifname,
+                          HostInterface *ret_interface, GError **error);
+/** network_bridged_start: sets @network's bridged, also on failure. */
+bool network_bridged_start(Network *network, const HostInterface *interface,
+                           GError **error);
+void network_bridged_free(NetworkBridged *bridged);
+void network_bridged_host_changed(NetworkBridged *bridged);
+/** network_bridged_has_pairs: netdevs' ports come from here, not from its switch. */
+bool network_bridged_has_pairs(const Network *network);
+Port *network_bridged_port_new(Network *network, const NetworkPortConfig *config,
+                               GError **error);
+void network_bridged_port_free(Network *network, Port *port);
 
 /* plumbing.c */
 void network_plumb(Network *network);

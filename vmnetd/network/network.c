@@ -140,7 +140,8 @@ static bool plan(NetworkRegister *reg, const char *name,
     };
 
     load_state(reg, name, state);
-    if (config->net_uuid) {
+    if (config->net_uuid || config->mode == NETWORK_MODE_BRIDGED) {
+        state->addresses = (NetworkAddresses) { 0 };
         return true;
     }
     return plan_addresses(&takers, name, config, &state->addresses, say,
@@ -272,6 +273,7 @@ static void network_free(Network *network)
     unsigned i;
 
     uplink_free(network->uplink);
+    network_bridged_free(network->bridged);
     if (network->gateway_port) {
         switch_port_remove(network->gateway_port, loop_now_ms());
     }
@@ -320,17 +322,28 @@ static Network *network_new(NetworkRegister *reg, const char *name,
 Network *network_start(NetworkRegister *reg, const char *name,
                        const NetworkConfig *config, GError **error)
 {
+    bool is_bridged = config->mode == NETWORK_MODE_BRIDGED;
     g_auto(NetworkState) state = { 0 };
+    HostInterface interface;
     Network *network;
 
     network_state_init(&state);
+    if (is_bridged && !network_bridged_find(reg, config->ifname, &interface,
+                                            error)) {
+        return NULL;
+    }
     if (!plan(reg, name, config, &state, true, error)) {
         return NULL;
     }
     network = network_new(reg, name, config, &state);
+    if (is_bridged) {
+        network->settings.mtu_bytes = interface.mtu_bytes;
+        memcpy(network->settings.ifname, interface.name, IF_NAMESIZE);
+    }
     network_plumb(network);
     load_leases(network);
-    if (!make_uplink(network, error)) {
+    if (is_bridged ? !network_bridged_start(network, &interface, error)
+                   : !make_uplink(network, error)) {
         network_free(network);
         return NULL;
     }
@@ -392,6 +405,9 @@ void network_host_changed(Network *network)
     const HostRoute *route = NULL;
 
     update_router6(network);
+    if (network->bridged) {
+        network_bridged_host_changed(network->bridged);
+    }
     if (has_gateway(network)) {
         route = host_table_taker(host_table(network->reg->host),
                                  &network->state.addresses.prefix);
@@ -435,6 +451,7 @@ void network_info(Network *network, NetworkInfo *ret_info)
         .nat44 = network->settings.nat44,
         .nat66 = network->settings.nat66,
         .external_interface = network->settings.external_interface,
+        .ifname = network->settings.ifname,
         .n_ports = network->n_ports,
         .n_leases = count_bound(network->gateway),
         .n_forwards = network->forwards->len,

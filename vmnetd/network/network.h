@@ -17,6 +17,7 @@
 #include "loop/loop.h"
 #include "nat/nat.h"
 #include "port/port.h"
+#include "priv/priv.h"
 
 typedef struct NetworkRegister NetworkRegister;
 typedef struct Network Network;
@@ -50,6 +51,8 @@ typedef enum NetworkMatch {
  * @mtu_bytes, @lease_s: 0: not written
  * @ra, @nat44, @nat66: shared mode is on by default; host mode has no NAT
  * @external_interface: (nullable): shared mode: the only way out
+ * @ifname: (nullable): bridged mode: the host interface; by default that of the
+ *     default route.  Without addresses, services and MTU of its own
  */
 typedef struct NetworkConfig {
     const char *name;
@@ -62,6 +65,7 @@ typedef struct NetworkConfig {
     uint32_t lease_s;
     NetworkSwitch dhcp, dns, host_loopback, ra, nat44, nat66;
     const char *external_interface;
+    const char *ifname;
     NetworkMatch match;
 } NetworkConfig;
 
@@ -78,6 +82,7 @@ typedef struct NetworkInfo {
     uint32_t mtu_bytes, lease_s;
     bool dhcp, dns, host_loopback, ra, nat44, nat66;
     const char *external_interface;
+    const char *ifname;     /* "": not bridged */
     unsigned n_ports, n_leases, n_forwards;
     NatStats nat;
 } NetworkInfo;
@@ -103,6 +108,9 @@ typedef struct NetworkOps {
  * @state_dir: absolute; NULL: nothing is kept (leases in memory)
  * @idle_ms: how long a network outlives its last port; 120000
  * @no_peek_off: see NatConfig
+ * @priv: (transfer none) (nullable): NULL: no bridged networks
+ * @bridged: (transfer none) NULL-terminated: interfaces that they may join;
+ *     NULL: all
  */
 typedef struct NetworkRegisterConfig {
     Loop *loop;
@@ -110,6 +118,8 @@ typedef struct NetworkRegisterConfig {
     int64_t idle_ms;
     bool no_peek_off;
     const char *resolv_conf;
+    Priv *priv;
+    const char *const *bridged;
 } NetworkRegisterConfig;
 
 NetworkRegister *network_register_new(const NetworkRegisterConfig *config,
@@ -147,17 +157,34 @@ bool network_reserve(Network *network, const MacAddr *mac, const IpAddr *addr,
                      bool *ret_is_new, GError **error);
 void network_unreserve(Network *network, const IpAddr *addr);
 
+/**
+ * network_shared_interfaces: see host_interfaces_list().
+ * @ret_default: of the default route; 0: none
+ */
+GArray *network_shared_interfaces(NetworkRegister *reg, int *ret_default);
+
 void network_info(Network *network, NetworkInfo *ret_info);
 GArray *network_leases(Network *network); /* of Lease, as gateway_leases() */
 bool network_lease_find(Network *network, const char *name, Lease *ret_lease);
 bool network_lease_by_port(Network *network, uint32_t port, Lease *ret_lease);
 
 /**
+ * NetworkPortConfig:
+ * @mac: (nullable): of the guest, claimed; some bridged networks need it
+ */
+typedef struct NetworkPortConfig {
+    bool isolated;
+    const MacAddr *mac;
+    const PortEvents *events;
+    void *opaque;
+} NetworkPortConfig;
+
+/**
  * network_port_new: a port for a netdev, which is to be freed with
  * network_port_free() (it tells gateway and flows).
  */
-Port *network_port_new(Network *network, bool isolated,
-                       const PortEvents *events, void *opaque, GError **error);
+Port *network_port_new(Network *network, const NetworkPortConfig *config,
+                       GError **error);
 void network_port_free(Network *network, Port *port);
 /** network_mac_for: a MAC that no other port of the network claims.
  * The same @seed gives the same address on the same network; claimed until

@@ -220,28 +220,40 @@ void network_plumb(Network *network)
 
 /* Netdevs */
 
-Port *network_port_new(Network *network, bool isolated,
-                       const PortEvents *events, void *opaque, GError **error)
+Port *network_port_new(Network *network, const NetworkPortConfig *config,
+                       GError **error)
 {
+    Port *port;
+
     if (network->n_ports >= LIMIT_NETDEVS) {
         g_set_error(error, VMNET_ERROR, VMNET_FAILURE,
                     "network '%s' has %d netdevs already", network->name,
                     LIMIT_NETDEVS);
         return NULL;
     }
-    network->n_ports++;
-    network->had_ports = true;
-    return port_new(network->reg->config.loop, network->sw,
-                    isolated ? SWITCH_PORT_ISOLATED : 0,
-                    network->settings.mtu_bytes, events, opaque);
+    port = network_bridged_has_pairs(network)
+           ? network_bridged_port_new(network, config, error)
+           : port_new(network->reg->config.loop, network->sw,
+                      config->isolated ? SWITCH_PORT_ISOLATED : 0,
+                      network->settings.mtu_bytes, config->events,
+                      config->opaque);
+    if (port) {
+        network->n_ports++;
+        network->had_ports = true;
+    }
+    return port;
 }
 
 void network_port_free(Network *network, Port *port)
 {
     uint32_t id = switch_port_id(port_switch_port(port));
 
-    port_free(port);
     network->n_ports--;
+    if (network_bridged_has_pairs(network)) {
+        network_bridged_port_free(network, port);
+        return;
+    }
+    port_free(port);
     gateway_port_gone(network->gateway, id, loop_now_ms());
     network_gateway_arm(network);
 }

@@ -144,6 +144,9 @@ static char *choose_name(NetworkRegister *reg, const NetworkConfig *config)
     if (config->name) {
         return g_strdup(config->name);
     }
+    if (config->mode == NETWORK_MODE_BRIDGED) {
+        return g_strdup_printf("%s-%s", by_mode, config->ifname);
+    }
     if (config->net_uuid ||
         ((config->has_range || config->prefix6.addr.family == AF_INET6) &&
          !has_addresses(reg, by_mode, config))) {
@@ -172,10 +175,20 @@ Network *network_acquire(NetworkRegister *reg, const NetworkConfig *config,
                          GError **error)
 {
     g_autofree char *name = NULL;
+    NetworkConfig resolved = *config;
+    HostInterface interface;
     Network *network;
 
     if (!network_config_check(config, error)) {
         return NULL;
+    }
+    if (config->mode == NETWORK_MODE_BRIDGED && !config->ifname &&
+        !config->name) {
+        if (!network_bridged_find(reg, NULL, &interface, error)) {
+            return NULL;
+        }
+        resolved.ifname = interface.name;
+        config = &resolved;
     }
     name = choose_name(reg, config);
     network = network_find(reg, name);

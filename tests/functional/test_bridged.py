@@ -1,0 +1,346 @@
+"""vmnet-bridged: guests on the network of a host interface.
+
+  router [ DHCP ] -- wire -- host [ eth0 (macvtap) or br0 (tap) ] -- guests
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from lib import netns
+from lib.boot import Boot
+from lib.instance import is_running
+from lib.lab import udhcpc
+from lib.lan import HOST, ROUTER, Lan, SystemInstance
+from lib.qmp import QmpError
+from lib.tap_guest import TapGuest
+
+pytestmark = [
+    pytest.mark.skipif(bool(netns.missing()), reason=str(netns.missing())),
+    pytest.mark.xdist_group('bridged'),
+]
+
+RECEIVE = '''
+import hashlib, socket
+with socket.create_server(('', 7000)) as server:
+    print('ready', flush=True)
+    peer, _ = server.accept()
+    sums = hashlib.md5()
+    while data := peer.recv(1 << 20):
+        sums.update(data)
+    print(sums.hexdigest())
+'''
+SEND = '''
+import hashlib, os, socket, sys
+data, sums = os.urandom(1 << 20), hashlib.md5()
+with socket.create_connection((sys.argv[1], 7000), 10) as peer:
+    for _ in range(20):
+        peer.sendall(data)
+        sums.update(data)
+print(sums.hexdigest())
+'''
+
+
+def has_macvtap():
+    """Whether this kernel makes them, and devices of theirs."""
+    made = subprocess.run(
+        ['unshare', '-n', 'sh', '-c',
+         'ip link add v0 type veth peer name v1 && '
+         'ip link add link v0 name v2 index 7654321 type macvtap && '
+         'test -c /dev/tap7654321'], check=False, stderr=subprocess.DEVNULL)
+    return made.returncode == 0
+
+
+@pytest.fixture(params=['bridge', 'interface'])
+def lan(request, tmp_path):
+    """The network, for both kinds of host interface."""
+    if request.param == 'interface' and not has_macvtap():
+        pytest.skip('needs macvtap in the kernel, and devtmpfs')
+    made = Lan(str(tmp_path), bridge=request.param == 'bridge')
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def bridge_lan(tmp_path):
+    """The same with a bridge alone."""
+    made = Lan(str(tmp_path), bridge=True)
+    yield made
+    made.close()
+
+
+def instance_of(lan):
+    """A system instance, started by the test."""
+    made = SystemInstance(lan)
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture
+def system(lan):
+    """An instance on that network's host, not started."""
+    yield from instance_of(lan)
+
+
+@pytest.fixture
+def bridge_system(bridge_lan):
+    """The same on the one with a bridge."""
+    yield from instance_of(bridge_lan)
+
+
+class Guests:
+    """Namespaces on the host interface."""
+
+    def __init__(self, system):
+        self.system = system
+        self.client = system.qmp()
+        self.made = []
+        self._numbers = itertools.count(1)
+
+    def add(self, **options):
+        """One more."""
+        options.setdefault('ifname', self.system.lan.ifname)
+        guest = TapGuest(self.client, kind='vmnet-bridged',
+                         mac='52:54:00:55:00:%02x' % next(self._numbers),
+                         **options)
+        self.made.append(guest)
+        return guest
+
+    def addressed(self, **options):
+        """One with a fixed address."""
+        guest = self.add(**options)
+        guest.ip = '10.55.0.%d' % (10 + len(self.made))
+        guest.call('ip', 'addr', 'add', guest.ip + '/24', 'dev', 'eth0')
+        return guest
+
+    def close(self):
+        """All go."""
+        for guest in self.made:
+            guest.close()
+        self.client.close()
+
+
+@pytest.fixture
+def guests(system):
+    """Guests of @system, which is started."""
+    system.start()
+    made = Guests(system)
+    yield made
+    made.close()
+
+
+def pings(guest, address, *options):
+    """Whether there is an answer within a second or two."""
+    return guest.run('ping', '-c', '2', '-i', '0.3', '-W', '1', *options,
+                     address).returncode == 0
+
+
+def link_local(namespace):
+    """The IPv6 address that eth0 has of itself."""
+    for word in namespace.call('ip', '-6', '-o', 'addr', 'show', 'dev', 'eth0',
+                               'scope', 'link').split():
+        if word.startswith('fe80'):
+            return word.split('/')[0]
+    raise LookupError('fe80')
+
+
+def until(condition):
+    """Wait for what happens soon."""
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_guests_are_on_the_network(lan, guests, tmp_path):
+    one, two = guests.add(), guests.addressed()
+    lease = udhcpc(one, tmp_path)
+    assert lease['serverid'] == ROUTER
+    one.ip = lease['ip']
+    assert pings(one, ROUTER) and pings(lan.router, one.ip)
+    assert pings(one, two.ip)
+    # Neighbour discovery, which goes to groups, both ways.
+    assert pings(one, link_local(lan.router), '-6', '-I', 'eth0')
+    assert pings(lan.router, link_local(two), '-6', '-I', 'eth0')
+    # The host itself is there on a bridge only.
+    assert pings(one, HOST) == (lan.ifname == 'br0')
+    network, = guests.client.call('query-networks')
+    assert (network['name'], network['mode'], network['ifname'],
+            network['netdevs']) == \
+        ('bridged-' + lan.ifname, 'bridged', lan.ifname, 2)
+    assert 'subnet' not in network
+
+
+def test_offloads_reach_the_host_interface(lan, guests):
+    guest = guests.addressed()
+    for source, target, address in ((guest, lan.router, ROUTER),
+                                    (lan.router, guest, guest.ip)):
+        receiver = target.popen(sys.executable, '-c', RECEIVE,
+                                stdout=subprocess.PIPE)
+        assert receiver.line() == 'ready\n'
+        sent = source.call(sys.executable, '-c', SEND, address)
+        assert receiver.communicate(timeout=30)[0] == sent
+    info, = guests.client.call('query-netdevs')
+    assert info['tx-bytes'] / info['tx-frames'] > 2000
+
+
+def test_isolated_guests(lan, guests):
+    one, two = (guests.addressed(isolated=True) for _ in range(2))
+    assert pings(one, ROUTER) and pings(two, ROUTER)
+    assert not pings(one, two.ip)
+
+
+def test_jumbo_frames(lan, guests):
+    for namespace, name in ((lan.wire, 'router'), (lan.wire, 'host'),
+                            (lan.wire, 'lan'), (lan.router, 'eth0'),
+                            (lan.host, 'eth0'), (lan.host, lan.ifname)):
+        namespace.call('ip', 'link', 'set', name, 'mtu', '9000')
+    guest = guests.addressed(mtu=9000)
+    assert pings(guest, ROUTER, '-s', '8900', '-M', 'do')
+    assert guests.client.call('query-networks')[0]['mtu'] == 9000
+    with pytest.raises(QmpError, match="Parameter 'mtu' is unexpected"):
+        guests.client.call('netdev_add', type='vmnet-bridged', id='n', mtu=1500)
+
+
+def test_leaves_nothing(lan, system):
+    before = lan.state()
+    system.start()
+    guests = Guests(system)
+    for _ in range(3):
+        guests.add()
+    assert lan.ours()
+    guests.close()          # netdevs go with their client
+    with system.qmp() as client:
+        client.call('quit')
+    system.daemon.wait(10)
+    until(lambda: not lan.ours())
+    assert lan.state() == before
+
+
+def kill_all(system):
+    """Supervisor, engine and vmnetd-priv at once."""
+    pids = [*system.pids(), system.priv_pid()]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    system.daemon.wait(10)
+    until(lambda: not any(map(is_running, pids)))
+
+
+def test_next_start_removes_what_a_killed_one_left(lan, system):
+    before = lan.state()
+    system.start()
+    guests = Guests(system)
+    guests.add()
+    kill_all(system)
+    guests.close()
+    assert bool(lan.ours()) == (lan.ifname == 'eth0')
+    system.start()
+    assert lan.state() == before
+
+
+def test_engine_that_dies(lan, guests):
+    """The next one has vmnetd-priv, too, which has removed what was left."""
+    guests.add()
+    pids = guests.system.pids()
+    os.kill(pids[0], signal.SIGKILL)
+    until(lambda: not lan.ours())
+    again = Guests(guests.system)
+    assert again.client.call('query-daemon')['pid'] != pids[0]
+    try:
+        assert pings(again.addressed(), ROUTER)
+        assert len(lan.ours()) == 1
+    finally:
+        again.close()
+
+
+def test_interface_that_goes_and_comes_back(lan, guests):
+    guest = guests.addressed()
+    assert pings(guest, ROUTER)
+    if lan.ifname == 'br0':
+        lan.host.call('ip', 'link', 'del', 'br0')
+        lan.make_bridge()
+    else:
+        lan.host.call('ip', 'link', 'del', 'eth0')
+        lan.plug(lan.host, 'host2')
+    until(lambda: pings(guest, ROUTER))
+
+
+def test_interfaces(lan, guests):
+    lan.host.call('ip', 'link', 'add', 'down0', 'type', 'bridge')
+    listed = {one.pop('name'): one for one in
+              guests.client.call('query-shared-interfaces')}
+    assert listed[lan.ifname] == {
+        'kind': 'bridge' if lan.ifname == 'br0' else 'interface',
+        'default': True}
+    assert listed['down0']['why-not'] == 'it is down'
+    assert 'lo' not in listed
+
+    def fails(text, **options):
+        with pytest.raises(QmpError) as failure:
+            guests.client.call('netdev_add', type='vmnet-bridged', id='n0',
+                               **options)
+        assert text in failure.value.text
+
+    fails("unsupported ifname 'none0', expected one of [ %s ]" % lan.ifname,
+          ifname='none0')
+    fails("unsupported ifname 'lo', expected one of [ %s ]" % lan.ifname,
+          ifname='lo')
+    fails("interface 'down0' cannot be joined: it is down", ifname='down0')
+    if lan.ifname == 'br0':
+        fails("interface 'eth0' cannot be joined: it is a port of a bridge or "
+              'bond', ifname='eth0')
+    else:
+        fails("Parameter 'mac' is missing: interface 'eth0' is no bridge",
+              ifname='eth0')
+    assert guests.client.call('query-netdevs') == []
+    assert not lan.ours()
+
+
+def test_default_interface_and_name(lan, guests):
+    guests.client.call('netdev_add', type='vmnet-bridged', id='n0',
+                       mac='52:54:00:55:01:00')
+    guests.client.call('network-add', name='office', mode='bridged',
+                       ifname=lan.ifname)
+    guests.client.call('netdev_add', type='vmnet-bridged', id='n1',
+                       network='office', mac='52:54:00:55:01:01')
+    assert {info['id']: info['network'] for info in
+            guests.client.call('query-netdevs')} == \
+        {'n0': 'bridged-' + lan.ifname, 'n1': 'office'}
+    with pytest.raises(QmpError, match="ifname 'lo' is wanted, '%s' is in "
+                       'force' % lan.ifname):
+        guests.client.call('netdev_add', type='vmnet-bridged', id='n2',
+                           network='office', ifname='lo')
+
+
+def test_interfaces_that_are_not_allowed(bridge_lan, bridge_system):
+    bridge_lan.host.call('ip', 'link', 'add', 'br1', 'type', 'bridge')
+    bridge_lan.host.call('ip', 'link', 'set', 'br1', 'up')
+    bridge_system.start('--bridged', 'br1')
+    with bridge_system.qmp() as client:
+        client.call('netdev_add', type='vmnet-bridged', id='n1', ifname='br1')
+        with pytest.raises(QmpError, match='does not let guests join it'):
+            client.call('netdev_add', type='vmnet-bridged', id='n0',
+                        ifname='br0')
+
+
+@pytest.mark.guest
+def test_real_guest(bridge_lan, bridge_system):
+    bridge_system.start()
+    with Boot(bridge_system) as boot:
+        guest = boot.run('one', 'vmnet-bridged,id=net0,ifname=br0')
+        guest.wait_ready()
+        address = guest.dhcp()['address']
+        assert address.startswith('10.55.0.1')
+        assert guest.run('ping -c 1 -W 2 ' + ROUTER).status == 0
+        assert pings(bridge_lan.host, address)

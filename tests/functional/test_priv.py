@@ -1,0 +1,170 @@
+"""The system instance: who has which rights, and who may use what.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+import json
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from lib import netns
+from lib.lan import Plain, SystemInstance
+
+pytestmark = pytest.mark.skipif(bool(netns.missing()),
+                                reason=str(netns.missing()))
+
+NOBODY = 65534      # user, and group, of the instance
+NETWORK_CAPS = 1 << 12 | 1 << 13
+
+# QMP by a process of another user: commands as JSON in, answers out.
+QMP = r'''
+import json, socket, sys
+sock = socket.socket(socket.AF_UNIX)
+sock.connect(sys.argv[1])
+lines = sock.makefile('rw')
+lines.readline()
+for command in [{'execute': 'qmp_capabilities'}] + json.loads(sys.argv[2]):
+    lines.write(json.dumps(command))
+    lines.flush()
+    while 'event' in (answer := json.loads(lines.readline())):
+        pass
+print(json.dumps(answer), flush=True)
+sys.stdin.read()
+'''
+CONNECT = r'''
+import socket, sys
+sock = socket.socket(socket.AF_UNIX)
+sock.settimeout(2)
+sock.connect(sys.argv[1])
+try:
+    print('refused' if sock.recv(1) == b'' else 'frames')
+except TimeoutError:
+    print('accepted')
+'''
+
+
+@pytest.fixture
+def system():
+    """The instance in a namespace with nothing in it, not started."""
+    host = Plain()
+    made = SystemInstance(SimpleNamespace(host=host))
+    yield made
+    made.stop()
+    host.close()
+
+
+def status(pid):
+    """/proc/PID/status as a dict."""
+    with open('/proc/%d/status' % pid, encoding='ascii') as text:
+        return dict(line.rstrip('\n').split(':\t', 1) for line in text
+                    if ':\t' in line)
+
+
+def test_rights(system):
+    system.start()
+    engine, supervisor = system.pids()
+    for pid in (engine, supervisor):
+        facts = status(pid)
+        assert facts['Uid'].split() == facts['Gid'].split() == \
+            [str(NOBODY)] * 4
+        assert facts['Groups'].strip() == ''
+        for caps in ('CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'):
+            assert int(facts[caps], 16) == 0
+    facts = status(engine)
+    assert (facts['NoNewPrivs'], facts['Seccomp']) == ('1', '2')
+
+
+def test_rights_of_the_privileged_process(system):
+    system.start()
+    pid = system.priv_pid()
+    facts = status(pid)
+    for caps in ('CapPrm', 'CapEff', 'CapBnd'):
+        assert int(facts[caps], 16) == NETWORK_CAPS
+    assert (facts['NoNewPrivs'], facts['Seccomp']) == ('1', '2')
+    # The engine's socket and its own: no listening socket, no lock.
+    kept = [os.readlink('/proc/%d/fd/%s' % (pid, fd))
+            for fd in os.listdir('/proc/%d/fd' % pid) if int(fd) > 2]
+    assert len([name for name in kept if name.startswith('socket:')]) == 2
+    assert len(kept) == 2
+
+
+def as_user(uid, *argv, group=NOBODY, **options):
+    """Start a program as another user."""
+    return subprocess.Popen([sys.executable, *argv], user=uid, group=group,
+                            extra_groups=[], stdin=subprocess.PIPE,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            text=True, **options)
+
+
+def qmp(system, uid, *commands, group=NOBODY):
+    """What @uid is answered to the last command; connected until closed."""
+    process = as_user(uid, '-c', QMP, system.socket, json.dumps(commands),
+                      group=group)
+    line = process.stdout.readline()
+    return process, json.loads(line) if line else process.stderr.read()
+
+
+def test_users_have_their_own(system):
+    system.start()
+    add = {'execute': 'netdev_add',
+           'arguments': {'type': 'vmnet-shared', 'id': 'n0', 'vm': 'one',
+                         'lifetime': 'export'}}
+    export = {'execute': 'export-add',
+              'arguments': {'type': 'stream', 'id': 'e0', 'netdev': 'n0',
+                            'addr': {'type': 'unix'}}}
+    delete = {'execute': 'netdev_del', 'arguments': {'id': 'one/n0'}}
+    owner, answer = qmp(system, 12345, add, export)
+    path = answer['return']['path']
+    other, answer = qmp(system, 12346, delete)
+    assert answer['error']['desc'] == "Device 'one/n0' not found"
+    assert [as_user(uid, '-c', CONNECT, path).communicate(timeout=20)[0]
+            for uid in (12346, 12345)] == ['refused\n', 'accepted\n']
+    stranger, answer = qmp(system, 12345, group=12345)
+    assert 'PermissionError' in answer
+    again, answer = qmp(system, 12345, delete)
+    assert answer == {'return': {}}
+    for process in (owner, other, stranger, again):
+        process.communicate(timeout=20)
+
+
+def test_datagrams_are_not_exported_by_path(system):
+    system.start()
+    with system.qmp() as client:
+        client.call('netdev_add', type='vmnet-shared', id='n0')
+        with pytest.raises(Exception, match='by file descriptor only'):
+            client.call('export-add', type='dgram', id='e0', netdev='n0',
+                        addr={'type': 'unix'})
+
+
+@pytest.mark.parametrize('options, text', [
+    (['--user', 'root'], "--user 'root': is root"),
+    (['--user', 'nosuch'], "--user 'nosuch': there is no such user"),
+    (['--user', 'nobody', '--group', 'nosuch'],
+     "--group 'nosuch': there is no such group"),
+    (['--user', 'nobody', '--runtime-dir', 'run'], 'is not an absolute path'),
+])
+def test_mistakes(vmnetd, options, text):
+    done = subprocess.run([vmnetd, '--system', *options], check=False,
+                          stderr=subprocess.PIPE, text=True, timeout=20)
+    assert done.returncode == 1 and text in done.stderr
+
+
+def test_without_root(vmnetd):
+    done = subprocess.run([vmnetd, '--system'], check=False, user=NOBODY,
+                          stderr=subprocess.PIPE, text=True, timeout=20)
+    assert done.returncode == 1
+    assert '--system: must be started by root' in done.stderr
+    done = subprocess.run([vmnetd, '--bridged', 'eth0'], check=False,
+                          stderr=subprocess.PIPE, text=True, timeout=20)
+    assert '--bridged is for the system instance (--system)' in done.stderr
+
+
+def test_directory_of_somebody_else(system):
+    os.makedirs(os.path.dirname(system.socket))
+    os.chown(os.path.dirname(system.socket), 12345, -1)
+    with pytest.raises(RuntimeError, match='Operation not permitted'):
+        system.start()

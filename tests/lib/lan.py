@@ -1,0 +1,172 @@
+"""A local network with a router on it, and a host that runs the system instance.
+
+  router [ eth0: 10.55.0.1, DHCP ] --+
+                                     +-- wire [ lan: a bridge ]
+  host [ eth0 or br0: 10.55.0.2 ] ---+
+
+Each is a network namespace; vmnetd --system runs in the host's.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+import json
+import os
+import subprocess
+import time
+
+from lib import netns
+from lib.instance import Instance
+from lib.process import Process
+
+ROUTER, HOST = '10.55.0.1', '10.55.0.2'
+UDHCPD = '''
+interface eth0
+start 10.55.0.100
+end 10.55.0.150
+lease_file /dev/null
+pidfile %s
+opt subnet 255.255.255.0
+opt router 10.55.0.1
+opt lease 600
+'''
+# What differs from one look to the next although nothing has changed.
+RESTLESS = ('_timer', 'valid_life_time', 'preferred_life_time')
+
+
+class Plain(netns.Namespace):
+    """A namespace with nothing in it."""
+
+    def __init__(self):
+        # pylint: disable=super-init-not-called
+        self.name = netns.unique_name()
+        self.relay = None
+        subprocess.run(['ip', 'netns', 'add', self.name], check=True)
+        self.call('ip', 'link', 'set', 'lo', 'up')
+        self.call('sysctl', '-qw', 'net.ipv6.conf.default.dad_transmits=0')
+
+
+def _without_restless(value):
+    if isinstance(value, list):
+        return [_without_restless(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _without_restless(item) for key, item in value.items()
+                if not key.endswith(RESTLESS)}
+    return value
+
+
+class Lan:
+    """Made on construction, gone after close().
+
+    @bridge: the host has its address on br0, of which eth0 is a port
+    """
+
+    def __init__(self, folder, bridge):
+        self.made = []
+        self.dhcp = None
+        try:
+            self.wire, self.router, self.host = (self._namespace()
+                                                 for _ in range(3))
+            self.wire.call('ip', 'link', 'add', 'lan', 'type', 'bridge')
+            self.wire.call('ip', 'link', 'set', 'lan', 'up')
+            self.plug(self.router, 'router')
+            self.plug(self.host, 'host')
+            self.router.call('ip', 'addr', 'add', ROUTER + '/24', 'dev', 'eth0')
+            self.ifname = 'eth0'
+            if bridge:
+                self.make_bridge()
+            self.host.call('ip', 'addr', 'add', HOST + '/24', 'dev',
+                           self.ifname)
+            self.host.call('ip', 'route', 'add', 'default', 'via', ROUTER)
+            self._settle()
+            self._serve(folder)
+        except BaseException:
+            self.close()
+            raise
+
+    def _namespace(self):
+        self.made.append(Plain())
+        return self.made[-1]
+
+    def plug(self, namespace, name):
+        """A cable from eth0 inside to the bridge between all."""
+        self.wire.call('ip', 'link', 'add', name, 'type', 'veth', 'peer',
+                       'name', 'eth0', 'netns', namespace.name)
+        self.wire.call('ip', 'link', 'set', name, 'master', 'lan', 'up')
+        namespace.call('ip', 'link', 'set', 'eth0', 'up')
+
+    def make_bridge(self):
+        """br0 on the host, with eth0."""
+        self.ifname = 'br0'
+        self.host.call('ip', 'link', 'add', 'br0', 'type', 'bridge')
+        self.host.call('ip', 'link', 'set', 'eth0', 'master', 'br0')
+        self.host.call('ip', 'link', 'set', 'br0', 'up')
+
+    def _settle(self):
+        """Link-local addresses come when the cables are noticed."""
+        end = time.monotonic() + 10
+        while True:
+            text = self.host.call('ip', '-6', '-o', 'addr', 'show', 'scope',
+                                  'link')
+            if self.ifname in text and 'tentative' not in text:
+                return
+            if time.monotonic() > end:
+                raise RuntimeError('no link-local address: ' + text)
+            time.sleep(0.01)
+
+    def _serve(self, folder):
+        conf = os.path.join(folder, 'udhcpd.conf')
+        with open(conf, 'w', encoding='ascii') as text:
+            text.write(UDHCPD % os.path.join(folder, 'udhcpd.pid'))
+        self.dhcp = Process(self.router.argv('busybox', 'udhcpd', '-f', conf),
+                            stdout=subprocess.DEVNULL,
+                            stderr=subprocess.DEVNULL)
+
+    def state(self):
+        """All that one could have changed on the host."""
+        return {what: _without_restless(json.loads(self.host.call(
+            'ip', '-d', '-j', what, 'show') or '[]'))
+            for what in ('link', 'addr', 'route', 'rule')}
+
+    def ours(self):
+        """Names of interfaces that vmnetd has made."""
+        return [link['ifname'] for link in self.state()['link']
+                if link['ifname'].startswith('vmnetd')]
+
+    def close(self):
+        """Everything goes."""
+        if self.dhcp:
+            self.dhcp.end()
+        for namespace in self.made:
+            namespace.close()
+
+
+class SystemInstance(Instance):
+    """vmnetd --system on @lan's host."""
+
+    def __init__(self, lan):
+        super().__init__()
+        self.lan = lan
+        self.system = os.path.join(self.folder, 'system')
+        self.socket = os.path.join(self.system, 'run', 'vmnetd.sock')
+        self.env['VMNET_SOCKET'] = self.socket
+        os.makedirs(self.system)
+        for path in (self.folder, self.system):
+            os.chmod(path, 0o755)
+
+    def start(self, *options, **more):
+        """As its parent's; engine and supervisor are nobody."""
+        return super().start(
+            '--system', '--user', 'nobody', '--group', 'nogroup',
+            '--runtime-dir', os.path.dirname(self.socket),
+            '--state-dir', os.path.join(self.system, 'state'), *options,
+            prefix=['ip', 'netns', 'exec', self.lan.host.name], **more)
+
+    def priv_pid(self):
+        """Process id of vmnetd-priv, a child of what was started."""
+        children = '/proc/%d/task/%d/children' % ((self.daemon.pid,) * 2)
+        with open(children, encoding='ascii') as text:
+            for pid in map(int, text.read().split()):
+                with open('/proc/%d/comm' % pid, encoding='ascii') as name:
+                    if name.read() == 'vmnetd-priv\n':
+                        return pid
+        raise LookupError('vmnetd-priv')
