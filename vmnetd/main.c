@@ -312,7 +312,8 @@ static bool prepare_socket(Daemon *daemon, GError **error)
 {
     const char *path = daemon->options.socket;
 
-    if (!path) {
+    /* One that systemd passes is not ours to remove: it stays nameless. */
+    if (!path && !qmp_socket_is_passed()) {
         path = daemon->system.socket;
     }
     return qmp_socket_open(&daemon->socket, path, daemon->runtime_dir, error)

@@ -5,6 +5,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -12,11 +13,15 @@ from types import SimpleNamespace
 import pytest
 
 from lib import netns
+from lib.instance import BUILD
 from lib.lan import Plain, SystemInstance
+from lib.process import Process
+from lib.qmp import Qmp
 
 pytestmark = pytest.mark.skipif(bool(netns.missing()),
                                 reason=str(netns.missing()))
 
+VMNETD = os.path.join(BUILD, 'vmnetd', 'vmnetd')
 NOBODY = 65534      # user, and group, of the instance
 NETWORK_CAPS = 1 << 12 | 1 << 13
 
@@ -44,6 +49,13 @@ try:
     print('refused' if sock.recv(1) == b'' else 'frames')
 except TimeoutError:
     print('accepted')
+'''
+# As systemd starts a service with a socket.
+PASS = r'''
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid()))
+os.execv(sys.argv[2], sys.argv[2:])
 '''
 
 
@@ -94,10 +106,10 @@ def test_rights_of_the_privileged_process(system):
 
 def as_user(uid, *argv, group=NOBODY, **options):
     """Start a program as another user."""
-    return subprocess.Popen([sys.executable, *argv], user=uid, group=group,
-                            extra_groups=[], stdin=subprocess.PIPE,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                            text=True, **options)
+    return Process([sys.executable, *argv], user=uid, group=group,
+                   extra_groups=[], stdin=subprocess.PIPE,
+                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                   **options)
 
 
 def qmp(system, uid, *commands, group=NOBODY):
@@ -138,6 +150,27 @@ def test_datagrams_are_not_exported_by_path(system):
         with pytest.raises(Exception, match='by file descriptor only'):
             client.call('export-add', type='dgram', id='e0', netdev='n0',
                         addr={'type': 'unix'})
+
+
+def test_socket_of_systemd(system):
+    """It is used, and is there when the daemon has gone."""
+    path = os.path.join(system.system, 'passed.sock')
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        os.makedirs(os.path.dirname(system.socket))
+        del system.env['VMNET_SOCKET']
+        daemon = Process(system.lan.host.argv(
+            sys.executable, '-c', PASS, str(listener.fileno()), VMNETD,
+            '--system', '--user', 'nobody', '--group', 'nogroup',
+            '--runtime-dir', os.path.dirname(system.socket), '--state-dir',
+            os.path.join(system.system, 'state')),
+            env=system.env, pass_fds=[listener.fileno()])
+    with Qmp(path) as client:
+        assert client.call('query-daemon').get('socket') is None
+        client.call('quit')
+    assert daemon.wait(10) == 0
+    assert os.path.exists(path) and not os.path.exists(system.socket)
 
 
 @pytest.mark.parametrize('options, text', [

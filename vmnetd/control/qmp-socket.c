@@ -21,21 +21,23 @@
 #define LOCK_TIMEOUT_MS 5000
 #define LOCK_POLL_MS 10
 
-/* Is there a socket from systemd, or from whoever started us on demand? */
-static bool was_socket_passed(void)
+bool qmp_socket_is_passed(void)
 {
     const char *pid = g_getenv("LISTEN_PID");
     const char *fds = g_getenv("LISTEN_FDS");
     guint64 value;
-    bool passed = pid && fds && !strcmp(fds, "1")
-                  && g_ascii_string_to_unsigned(pid, 10, 1, G_MAXINT, &value,
-                                                NULL)
-                  && value == (guint64)getpid();
 
+    return pid && fds && !strcmp(fds, "1")
+           && g_ascii_string_to_unsigned(pid, 10, 1, G_MAXINT, &value, NULL)
+           && value == (guint64)getpid();
+}
+
+/* What we start ourselves must not take the socket for its own. */
+static void forget_passed(void)
+{
     g_unsetenv("LISTEN_PID");
     g_unsetenv("LISTEN_FDS");
     g_unsetenv("LISTEN_FDNAMES");
-    return passed;
 }
 
 static bool adopt_socket(QmpSocket *sock, GError **error)
@@ -117,8 +119,9 @@ static void remember_socket(QmpSocket *sock)
 bool qmp_socket_open(QmpSocket *sock, const char *path,
                      const char *runtime_dir, GError **error)
 {
-    bool passed = was_socket_passed();
+    bool passed = qmp_socket_is_passed();
 
+    forget_passed();
     open_starters_lock(sock, runtime_dir);
     sock->path = g_strdup(path);
     if (!sock->path && (!passed || g_getenv("VMNET_SOCKET"))) {

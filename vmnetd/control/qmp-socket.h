@@ -27,6 +27,9 @@ typedef struct QmpSocket {
 
 #define QMP_SOCKET_INIT { .fd = -1, .lock_fd = -1 }
 
+/** qmp_socket_is_passed: by systemd, or by whoever started us on demand. */
+bool qmp_socket_is_passed(void);
+
 /**
  * qmp_socket_open: take the socket that was passed (sd_listen_fds(3)), else
  * make one.
