@@ -36,7 +36,7 @@ Gateway *gateway_new(const GatewayConfig *config, const GatewayOps *ops,
     if (config->prefix6.addr.family == AF_INET6) {
         gw->gateway6 = config->prefix6.addr;
         gw->gateway6.v6.s6_addr[15] = 1;
-        ip_addr_parse("fe80::1", &gw->link_local6);
+        ip_addr_parse(GATEWAY_LINK_LOCAL6, &gw->link_local6);
     }
     gw->wall_offset_s = ops->wall_s(opaque);
     gw->ask_next_ms = -1;

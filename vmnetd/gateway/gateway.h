@@ -20,6 +20,8 @@
 
 typedef struct Gateway Gateway;
 
+#define GATEWAY_LINK_LOCAL6 "fe80::1"
+
 /**
  * GatewayConfig:
  * @gateway4: the router's IPv4 address, in @prefix4; family AF_UNSPEC: none

@@ -118,6 +118,8 @@ void network_stop(Network *network);
 void network_save_soon(Network *network);
 /** network_host_changed: routes of the host are others now. */
 void network_host_changed(Network *network);
+/** network_gateway6: family AF_UNSPEC: it has no IPv6. */
+IpAddr network_gateway6(const Network *network);
 
 /* register.c */
 void network_register_update_forbidden(NetworkRegister *reg);

@@ -211,7 +211,7 @@ static bool has_gateway(const Network *network)
     return network->state.addresses.prefix.addr.family == AF_INET;
 }
 
-static IpAddr gateway_address6(const Network *network)
+IpAddr network_gateway6(const Network *network)
 {
     IpAddr addr = network->state.prefix6.addr;
 
@@ -227,7 +227,7 @@ static bool make_uplink(Network *network, GError **error)
         .gateway = network->gateway,
         .gateway_mac = network->state.mac,
         .gateway4 = ip_addr_v4(network->state.addresses.gateway),
-        .gateway6 = gateway_address6(network),
+        .gateway6 = network_gateway6(network),
         .mtu_bytes = network->settings.mtu_bytes,
         .forbidden = reg->forbidden,
         .host = reg->host,

@@ -197,13 +197,19 @@ static Gateway *make_gateway(Network *network)
 
 void network_plumb(Network *network)
 {
-    const SwitchConfig config = {
+    const NetworkAddresses *addresses = &network->state.addresses;
+    SwitchConfig config = {
         .mtu_bytes = network->settings.mtu_bytes,
         .gateway_mac = network->state.mac,
         .duplicate_mac = on_duplicate_mac,
         .opaque = network,
     };
 
+    if (addresses->prefix.addr.family == AF_INET) {
+        config.gateway_addrs[0] = ip_addr_v4(addresses->gateway);
+        config.gateway_addrs[1] = network_gateway6(network);
+        ip_addr_parse(GATEWAY_LINK_LOCAL6, &config.gateway_addrs[2]);
+    }
     network->gateway_timer = loop_timer_new(network->reg->config.loop,
                                             on_gateway_timer, network);
     network->sw = switch_new(&config);

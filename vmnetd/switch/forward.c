@@ -26,6 +26,7 @@
  */
 #include "limits.h"
 #include "proto/eth.h"
+#include "switch/guard.h"
 #include "switch/switch-internal.h"
 
 /* Duplicates told of within FDB_QUIET_MS, of all addresses together. */
@@ -163,6 +164,10 @@ static Verdict classify(SwitchPort *src, Frame *frame, Offload *ret_offload,
     if (ret_offload->gso_size == 0 &&
         frame->len > src->sw->config.mtu_bytes + header_len(header)) {
         return drop_for(SWITCH_DROP_GIANT);
+    }
+    if (!(src->flags & SWITCH_PORT_GATEWAY) &&
+        guard_refuses(src->sw->config.gateway_addrs, frame, header)) {
+        return drop_for(SWITCH_DROP_FOREIGN_SOURCE);
     }
     if (!last->is_valid || memcmp(last->addrs, header, sizeof(last->addrs))) {
         MacAddr dst_mac, src_mac;

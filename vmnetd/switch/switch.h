@@ -54,7 +54,7 @@ typedef enum SwitchDrop {
     SWITCH_DROP_RESERVED,       /* 01:80:c2:00:00:0x: never forwarded (802.1Q) */
     SWITCH_DROP_FULL,           /* receiver full, wait expired */
     SWITCH_DROP_NOT_CONNECTED,  /* receiver's export has no VMM */
-    SWITCH_DROP_FOREIGN_SOURCE, /* gateway: IP source not of this network */
+    SWITCH_DROP_FOREIGN_SOURCE, /* IP source not of this network, or the gateway's */
     SWITCH_DROP_MALFORMED,      /* gateway: headers that lie about lengths */
     SWITCH_DROP_REFUSED,        /* gateway: policy (host mode, forbidden target) */
     SWITCH_DROP_LIMIT,          /* a bound of limits.h was reached */
@@ -147,9 +147,14 @@ typedef enum SwitchOffloads {
     SWITCH_OFFLOAD_USO  = 1 << 4,   /* UDP datagrams to be cut */
 } SwitchOffloads;
 
+/* IPv4, IPv6, link-local. */
+#define SWITCH_GATEWAY_ADDRS_MAX 3
+
 typedef struct SwitchConfig {
     uint32_t mtu_bytes;          /* of IP; 14 (18 with a VLAN tag) come on top */
     MacAddr gateway_mac;         /* never accepted as a guest's source */
+    /* Nor are these as its own, by ARP and ND (guard.h). AF_UNSPEC: none. */
+    IpAddr gateway_addrs[SWITCH_GATEWAY_ADDRS_MAX];
     uint32_t ageing_ms;          /* 0: 300 s */
     /* (optional) @mac is live on two ports: seen on @old_id within 1 s. */
     void (*duplicate_mac)(void *opaque, const MacAddr *mac,

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # Makes the seeds of fuzz-run-args, -run-version, -forward-spec, -netdev-config,
-# -dhcp-client and -steering.
+# -dhcp-client, -steering and -guard.
 #
 # Text is written here; frames come from scapy.  A file's name says what is in it.
 # Run it after adding one:
@@ -13,7 +13,9 @@ import pathlib
 import struct
 
 from scapy.all import (
-    ARP, BOOTP, DHCP, Dot1Q, Ether, ICMP, IP, IPv6, TCP, UDP)
+    ARP, BOOTP, DHCP, Dot1Q, Ether, ICMP, ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6ND_RA,
+    ICMPv6NDOptDstLLAddr, ICMPv6NDOptSrcLLAddr, IP, IPv6, IPv6ExtHdrDestOpt,
+    IPv6ExtHdrHopByHop, TCP, UDP)
 
 HERE = pathlib.Path(__file__).parent
 MAC, GATEWAY = "52:54:00:12:34:56", "02:00:00:00:00:01"
@@ -55,6 +57,10 @@ def dhcp(kind, *options, **fields):
 def client(name, *steps):
     write("dhcp-client", name, b"".join(
         struct.pack("<BH", how, len(data)) + data for how, data in steps))
+
+
+def guard(name, piece, packet):
+    write("guard", name, bytes([piece]) + bytes(packet))
 
 
 def steering(name, piece, packet):
@@ -172,3 +178,21 @@ steering("icmp", 0, ETHER / IP4 / ICMP())
 steering("arp", 0, ETHER / ARP())
 steering("header-cut", 0, bytes(ETHER / IP4)[:30])
 steering("length-beyond", 0, bytes(ETHER)[:12] + b"\x08\0" + b"\x4f" + bytes(22))
+
+ROUTER, LINK_LOCAL = "192.168.107.1", "fe80::1"
+FROM = IPv6(src="fe80::2", dst="ff02::1", hlim=255)
+LLADDR = ICMPv6NDOptDstLLAddr(lladdr=MAC)
+ADVERT = ICMPv6ND_NA(tgt=LINK_LOCAL, O=1, S=0) / LLADDR
+guard("arp-reply", 0, ETHER / ARP(op=2, psrc=ROUTER, hwsrc=MAC))
+guard("arp-of-its-own", 9, ETHER / ARP(psrc="192.168.107.2", hwsrc=MAC))
+guard("arp-probe", 0, ETHER / ARP(psrc="0.0.0.0", pdst=ROUTER, hwsrc=MAC))
+guard("arp-cut", 0, bytes(ETHER / ARP(psrc=ROUTER))[:40])
+guard("na", 20, ETHER / FROM / ADVERT)
+guard("na-behind-options", 1, ETHER / FROM / IPv6ExtHdrHopByHop() /
+      IPv6ExtHdrDestOpt() / ADVERT)
+guard("na-of-its-own", 0, ETHER / FROM / ICMPv6ND_NA(tgt="fe80::2") / LLADDR)
+guard("ns", 0, ETHER / IPv6(src=LINK_LOCAL, dst="ff02::1:ff00:9", hlim=255) /
+      ICMPv6ND_NS(tgt="fe80::9") / ICMPv6NDOptSrcLLAddr(lladdr=MAC))
+guard("ra", 30, ETHER / IPv6(src=LINK_LOCAL, dst="ff02::1", hlim=255) /
+      ICMPv6ND_RA() / ICMPv6NDOptSrcLLAddr(lladdr=MAC))
+guard("udp", 0, ETHER / FROM / UDP())
