@@ -36,8 +36,10 @@ def main():
     names = [set_name(path) for path in SETS]
     parser = argparse.ArgumentParser()
     parser.add_argument('--seconds', type=int, default=60)
-    parser.add_argument('sets', nargs='*', metavar='SET', choices=[[], *names])
+    parser.add_argument('sets', nargs='*', metavar='SET', help=', '.join(names))
     args = parser.parse_args()
+    for name in set(args.sets) - set(names):
+        parser.error('no such set: ' + name)
     if netns.missing():
         print('cannot be tried: ' + netns.missing())
         return 77
