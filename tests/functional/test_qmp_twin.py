@@ -94,6 +94,43 @@ CONVERSATIONS = [
     b'{"execute": "query-commands"}',
     b'{"execute": "query-commands", "id": "c"}',
     b'%d ', b'{"execute": "query-version", "id": %s}',
+    b'{"execute": "query-qmp-schema", "arguments": {"x": 1}}',
+    b'{"execute": "qmp_capabilities", "arguments": {"enable": ["oob"]}}',
+    b'{"execute": "qmp_capabilities", "arguments": {"enable": ["oob", 1]}}',
+]
+
+# Not to be damaged: what is left might be obeyed.
+ENDINGS = [b'{"execute": "quit", "arguments": {"x": 1}}', b'{"exec-oob": "quit"}']
+
+# Larger than a read and a line are; QEMU reads a byte a call, hence no more.
+LARGE = [
+    b'{"execute": "query-version", "id": "%s"}' % (b'x' * 20000),
+    b'{"execute": "query-version", "id": [%s1]}' % (b'1, ' * 2000),
+    b'{"execute": "%s"}' % (b'\\u00e9' * 1000),
+    b'{"execute": "query-version", "%s": 1}' % (b'y' * 5000),
+]
+TOO_MANY_TOKENS = b'{"execute": "query-version", "id": [%s1]}' % (b'1,' * 32768)
+
+# Of a machine, that a storage daemon has not.
+DEVICES = [
+    b'{"execute": "netdev_del", "arguments": {"id": "none"}}',
+    b'{"execute": "netdev_del", "arguments": {"id": "none/n0"}, "id": [1]}',
+    b'{"execute": "netdev_del", "arguments": {"id": ""}}',
+    b'{"execute": "netdev_del", "arguments": {"id": 1}}',
+    b'{"execute": "netdev_del", "arguments": {"id": "none", "x": 1}}',
+    b'{"execute": "netdev_del"}',
+    b'{"execute": "netdev_add"}',
+    b'{"execute": "netdev_add", "arguments": {"id": "n0"}}',
+    b'{"execute": "netdev_add", "arguments": {"type": "vmnet-shared"}}',
+    b'{"execute": "netdev_add", "arguments": {"type": "nosuch", "id": "n0"}}',
+    b'{"execute": "netdev_add", "arguments": {"type": 1, "id": "n0"}}',
+    b'{"execute": "netdev_add", "arguments": {"type": "nosuch", "id": null}}',
+    b'{"execute": "getfd", "arguments": {"fdname": "vmm"}}',
+    b'{"execute": "getfd", "arguments": {"fdname": "1"}}',
+    b'{"execute": "getfd", "arguments": {"fdname": []}}',
+    b'{"execute": "getfd"}',
+    b'{"execute": "closefd", "arguments": {"fdname": "none"}}',
+    b'{"execute": "closefd", "arguments": {}}',
 ]
 
 TOKENS = [
@@ -153,29 +190,70 @@ DIFFERENCES = [
         'QEMU the first of its hash table.',
         both_match(r"QMP input member '.*' (is unexpected|must be an? \w+)"
                    r"|Parameter '.*' is unexpected")),
+    Difference(
+        'no-oob',
+        'Out-of-band execution is not offered, as QEMU does not where its monitor '
+        'has no thread of its own: no command here waits for anything.',
+        lambda theirs, ours: theirs == b'{"return": {}}'
+        and error_text(ours) == 'Capability oob not available'),
+    Difference(
+        'limits',
+        'A request has at most 1 MiB and 65,536 tokens; for QEMU, whose clients '
+        'are as trusted as it is itself, it is 64 MiB and 2 Mi.  The error is '
+        'the same.',
+        lambda theirs, ours: b'"VERSION"' in theirs
+        and re.fullmatch(r'JSON token (size|count) limit exceeded',
+                         error_text(ours)) is not None),
 ]
+
+
+class Twins:
+    """One of QEMU's programs and vmnetd."""
+
+    def __init__(self, *program):
+        self.folder = tempfile.mkdtemp(prefix='vmnet-twin-')
+        path = os.path.join(self.folder, 'qemu.sock')
+        chardev = 'socket,id=c,path=%s,server=on,wait=off' % path
+        self.qemu = Process([word.replace('CHARDEV', chardev)
+                             for word in program], stdin=subprocess.DEVNULL)
+        self.ours = Instance()
+        self.ours.start('--no-supervisor')
+        end = time.monotonic() + 10
+        while not listens(path) and time.monotonic() < end:
+            time.sleep(0.01)
+        self.paths = path, self.ours.socket
+
+    def close(self):
+        """Both end."""
+        self.qemu.end()
+        self.ours.stop()
+        shutil.rmtree(self.folder)
+
+
+def storage_daemons():
+    """qemu-storage-daemon and vmnetd."""
+    return Twins('qemu-storage-daemon', '--chardev', 'CHARDEV', '--monitor',
+                 'chardev=c')
 
 
 @pytest.fixture(scope='module')
 def twins():
     """Sockets of both daemons."""
-    folder = tempfile.mkdtemp(prefix='vmnet-twin-')
-    path = os.path.join(folder, 'qemu.sock')
-    qemu = Process(
-        ['qemu-storage-daemon', '--chardev',
-         'socket,id=c,path=%s,server=on,wait=off' % path,
-         '--monitor', 'chardev=c'], stdin=subprocess.DEVNULL)
-    ours = Instance()
-    try:
-        ours.start('--no-supervisor')
-        end = time.monotonic() + 10
-        while not listens(path) and time.monotonic() < end:
-            time.sleep(0.01)
-        yield path, ours.socket
-    finally:
-        qemu.end()
-        ours.stop()
-        shutil.rmtree(folder)
+    made = storage_daemons()
+    yield made.paths
+    made.close()
+
+
+@pytest.fixture(scope='module')
+def machine():
+    """Sockets of a machine without anything, and of vmnetd."""
+    program = shutil.which('qemu-system-x86_64')
+    if not program:
+        pytest.skip('needs qemu-system-x86_64')
+    made = Twins(program, '-M', 'none', '-nodefaults', '-display', 'none',
+                 '-chardev', 'CHARDEV', '-mon', 'chardev=c,mode=control')
+    yield made.paths
+    made.close()
 
 
 VERSION = re.compile(rb'\{"qemu": \{[^}]*\}, "package": "[^"]*"'
@@ -213,18 +291,108 @@ def test_greeting(twins):
     assert greetings[0].replace(b'"oob"', b'') == greetings[1]
 
 
+def converse(paths, texts, negotiated=True):
+    """Each of @texts on a connection of its own; the differences met."""
+    used = collections.Counter()
+    for text in texts:
+        answers = []
+        for path in paths:
+            with Qmp(path, negotiate=negotiated) as client:
+                answers.append(client.converse(text))
+        compare(text, *answers, used)
+    return used
+
+
 @pytest.mark.parametrize('negotiated', [False, True],
                          ids=['before', 'after'])
 def test_conversations(twins, negotiated):
     """Each on a connection of its own, before and after negotiation."""
-    used = collections.Counter()
-    for text in CONVERSATIONS:
-        answers = []
-        for path in twins:
-            with Qmp(path, negotiate=negotiated) as client:
-                answers.append(client.converse(text))
-        compare(text, *answers, used)
+    used = converse(twins, CONVERSATIONS + ENDINGS, negotiated)
+    assert bool(used['no-oob']) != negotiated
     assert len(DIFFERENCES) <= 10
+
+
+def test_large(twins):
+    """One request, many reads."""
+    assert not converse(twins, LARGE)
+
+
+def test_limit(twins):
+    """A request of which vmnetd takes no more tokens, and QEMU does."""
+    first = []
+    for path in twins:
+        with Qmp(path) as client:
+            first.append(masked(client.converse(TOO_MANY_TOKENS))
+                         .split(b'\r\n')[0])
+    assert first[0].startswith(b'{"return": "VERSION", "id": [1, 1, ')
+    rule = [one.rule for one in DIFFERENCES if one.name == 'limits'][0]
+    assert rule(*first)
+
+
+def test_devices(machine):
+    """Netdevs and descriptors that are not there."""
+    converse(machine, DEVICES)
+
+
+def test_quit():
+    """The answer, and the end.  QEMU has an event of its own before it."""
+    made = storage_daemons()
+    try:
+        answers = []
+        for path in made.paths:
+            with Qmp(path) as client:
+                answers.append([client.ask(b'{"execute": "quit", "id": "q"}'),
+                                client.line()])
+        assert answers[0] == answers[1] == [b'{"return": {}, "id": "q"}\r\n', b'']
+        assert made.qemu.wait() == made.ours.daemon.wait() == 0
+    finally:
+        made.close()
+
+
+# The schema
+
+def shapes(schema):
+    """{meta-type: (members that all of it have, members that some have)}"""
+    found = {}
+    for entry in schema:
+        keys = set(entry)
+        every, some = found.get(entry['meta-type'], (keys, keys))
+        found[entry['meta-type']] = every & keys, some | keys
+    return found
+
+
+def resolved(schema, name):
+    """A type in full, without the names that QEMU hides."""
+    entry = dict({one['name']: one for one in schema}[name])
+    kind = entry['meta-type']
+    if kind == 'array':
+        return [resolved(schema, entry['element-type'])]
+    if kind == 'object':
+        return {member['name']: resolved(schema, member['type'])
+                for member in entry['members']}
+    if kind == 'enum':
+        return sorted(member['name'] for member in entry['members'])
+    return entry.get('json-type', kind)
+
+
+def test_schema(twins):
+    """Entries of the same form, and commands of both that mean the same."""
+    theirs, ours = [Qmp(path).call('query-qmp-schema') for path in twins]
+    known = shapes(theirs)
+    for kind, (every, some) in shapes(ours).items():
+        assert every >= known[kind][0] and some <= known[kind][1], kind
+    for name in ('qmp_capabilities', 'quit', 'query-commands', 'query-version'):
+        commands = [{one['name']: one for one in schema}[name]
+                    for schema in (theirs, ours)]
+        for key in ('arg-type', 'ret-type'):
+            before, after = [resolved(schema, command[key]) for schema, command
+                             in zip((theirs, ours), commands)]
+            if isinstance(before, dict):
+                after = {member: after[member] for member in before}
+            assert before == after, (name, key)
+    names = {one['name'] for one in ours if one['meta-type'] not in
+             ('command', 'event', 'builtin', 'array')}
+    assert all(name.isdigit() for name in names), 'names of types are no interface'
 
 
 def mutate(rand):
