@@ -419,6 +419,18 @@ def test_damaged_record(daemon):
     assert 'is damaged and ignored' in daemon.stderr()
 
 
+def test_record_that_is_too_large(idle_daemon):
+    """None that this daemon wrote."""
+    folder = os.path.dirname(idle_daemon.socket)
+    os.makedirs(folder, mode=0o700)
+    with open(os.path.join(folder, 'record.json'), 'wb') as record:
+        record.truncate(9 << 20)
+    idle_daemon.start()
+    assert "record.json' cannot be read and is ignored: File too large" \
+        in idle_daemon.stderr()
+    recorded(idle_daemon)
+
+
 # Sandbox
 
 def status_of(pid):

@@ -86,6 +86,8 @@ ERRORS = [
      "Invalid UUID provided in 'net-uuid'"),
     ({'id': 'n0', 'type': 'vmnet-shared', 'hostfwd': ['x']},
      "Invalid host forwarding rule 'x' (No : separators)"),
+    ({'id': 'n0', 'type': 'vmnet-shared', 'mac-seed': 'x' * 4224},
+     "Parameter 'mac-seed' expects at most 4223 bytes"),
     ({'id': 'n0', 'type': 'vmnet-shared', 'vm': 'a/b'},
      "Parameter 'vm' expects a name of 1 to 127 bytes without '/' and control "
      "characters"),

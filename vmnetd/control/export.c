@@ -239,11 +239,13 @@ void export_on_timer(void *opaque, int64_t now_ms)
 
 void export_disconnected(ControlExport *export, const char *reason)
 {
+    int waiting_fd = export->waiting_fd;
+
+    export->waiting_fd = -1;
     set_connected(export, false, 0, reason);
     loop_timer_disarm(export->timer);
-    if (export->waiting_fd >= 0) {
-        export_attach_or_log(export, export->waiting_fd);
-        export->waiting_fd = -1;
+    if (waiting_fd >= 0) {
+        export_attach_or_log(export, waiting_fd);
     } else if (connects(export)) {
         loop_timer_arm(export->timer, loop_now_ms() + RETRY_MS);
     } else if (export->listen_fd >= 0 && export_fd_is_datagram(export->listen_fd)) {

@@ -15,6 +15,7 @@
  */
 #include "control/netdev.h"
 
+#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -35,6 +36,9 @@
  * that went.  QEMU's reconnect counts in seconds: 1 must be in time. */
 #define GRACE_FIRST_MS 30000
 #define GRACE_AGAIN_MS 2000
+
+/* What a MAC address is derived from: at most a disk's path and an id. */
+#define SEED_BYTES (PATH_MAX + LIMIT_ID_BYTES)
 
 bool id_is_wellformed(const char *id)
 {
@@ -150,6 +154,12 @@ static bool check_names(Client *client, const Netdev *options, GError **error)
         g_set_error(error, QAPI_ERROR, QAPI_ERROR_GENERIC,
                     "Parameter 'vm' expects a name of 1 to %d bytes without "
                     "'/' and control characters", LIMIT_ID_BYTES);
+        return false;
+    }
+    if (options->mac_seed && strlen(options->mac_seed) > SEED_BYTES) {
+        g_set_error(error, QAPI_ERROR, QAPI_ERROR_GENERIC,
+                    "Parameter 'mac-seed' expects at most %d bytes",
+                    SEED_BYTES);
         return false;
     }
     if (find_owned(client, options->id)) {

@@ -174,12 +174,17 @@ static JsonValue *read_record(const char *path)
     g_autoptr(GError) error = NULL;
     g_autoptr(JsonValue) root = NULL;
     g_autofree char *text = vmnet_file_read(path, LIMIT_RECORD_BYTES, NULL);
-    g_autofree char *boot = boot_id();
+    g_autofree char *boot = NULL;
     int64_t version;
 
     if (!text) {
+        if (errno != ENOENT) {
+            g_warning("'%s' cannot be read and is ignored: %s", path,
+                      g_strerror(errno));
+        }
         return NULL;
     }
+    boot = boot_id();
     root = json_parse(text, strlen(text), &error);
     if (!root) {
         g_warning("'%s' is damaged and ignored: %s", path, error->message);
