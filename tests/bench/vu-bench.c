@@ -226,9 +226,18 @@ static uint8_t *tx_slot(Pair *pair, unsigned slot)
     return pair->a.memory.base + pair->tx_slots + slot * SLOT_LEN;
 }
 
+/* As a driver that polls does. */
+static void disable_calls(Pair *pair)
+{
+    driver_disable_calls(&pair->b.rings[0]);
+    driver_disable_calls(&pair->a.rings[1]);
+}
+
 static void prepare(Bench *bench, Pair *pair)
 {
     unsigned i;
+
+    disable_calls(pair);
 
     pair->tx_slots = driver_memory_take(&pair->a.memory, NUM * SLOT_LEN);
     pair->rx_slots = driver_memory_take(&pair->b.memory, NUM * SLOT_LEN);
@@ -316,16 +325,16 @@ static void wait_called(Pair *pair)
         { .fd = pair->a.call[1], .events = POLLIN },
     };
 
-    if (driver_enable_calls(&pair->b.rings[0]) ||
-        driver_enable_calls(&pair->a.rings[1])) {
-        return;
+    if (!driver_enable_calls(&pair->b.rings[0]) &&
+        !driver_enable_calls(&pair->a.rings[1])) {
+        if (poll(pfds, 2, 1000) == 0) {
+            fprintf(stderr, "vu-bench: no call came within 1 s\n");
+            _exit(1);
+        }
+        frontend_take_call(&pair->b, 0);
+        frontend_take_call(&pair->a, 1);
     }
-    if (poll(pfds, 2, 1000) == 0) {
-        fprintf(stderr, "vu-bench: no call came within 1 s\n");
-        _exit(1);
-    }
-    frontend_take_call(&pair->b, 0);
-    frontend_take_call(&pair->a, 1);
+    disable_calls(pair);
 }
 
 static void turn(Bench *bench, Pair *pair)
@@ -478,7 +487,7 @@ int main(int argc, char **argv)
     }
     measure(&bench);
     if (!bench.listen) {
-        kill(bench.daemon, SIGKILL);
+        kill(bench.daemon, SIGTERM);
         waitpid(bench.daemon, NULL, 0);
     }
     for (i = 0; i < (unsigned)bench.n_pairs; i++) {
