@@ -6,7 +6,8 @@
  *
  * Both drivers run in one thread, which polls: a guest's own cost is not
  * measured.  The limit is one memcpy() of the payload over the same buffers in
- * the same order, measured in the same run.  Not part of the tests.
+ * the same order, measured in the same run.  With --sleep it is a test, too: of
+ * calls and kicks between two processes, of which each that is lost ends it.
  *
  *   vu-bench [--packed] [--small] [--sleep] [--rx-len BYTES] [--seconds N]
  *            [--pairs N] [--idle N] [--plain] [--listen DIR --pid PID]
@@ -47,6 +48,7 @@
 #define MEMORY_LEN (24 << 20)
 #define IDLE_MEMORY_LEN (1 << 20)
 #define FOREIGN_WAIT_S 20
+#define CALL_WAIT_S 10
 #define DRIVER_OK (VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER |     \
                    VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK)
 
@@ -327,8 +329,8 @@ static void wait_called(Pair *pair)
 
     if (!driver_enable_calls(&pair->b.rings[0]) &&
         !driver_enable_calls(&pair->a.rings[1])) {
-        if (poll(pfds, 2, 1000) == 0) {
-            fprintf(stderr, "vu-bench: no call came within 1 s\n");
+        if (poll(pfds, 2, CALL_WAIT_S * 1000) == 0) {
+            fprintf(stderr, "vu-bench: no call came within %d s\n", CALL_WAIT_S);
             _exit(1);
         }
         frontend_take_call(&pair->b, 0);

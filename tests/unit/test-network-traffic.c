@@ -38,6 +38,59 @@ static void test_guests_reach_each_other(Fixture *f, const void *unused)
     network_unref(network);
 }
 
+/* A connection of @guest's to @listener; the service's end. */
+static int connect_service(NetGuest *guest, int listener, uint16_t port)
+{
+    IpEndpoint to = { guest->gateway, port };
+
+    g_assert_cmphex(net_guest_tcp_connect(guest, &to), ==, TCP_SYN | TCP_ACK);
+    return service_accept(listener);
+}
+
+/* Frames from @other, which @guest does not take, until its port is full. */
+static void fill_port(NetGuest *guest, NetGuest *other)
+{
+    SwitchPort *port = port_switch_port(guest->port);
+    IpHeaders headers = net_guest_headers(other, &guest->addr);
+    static const uint8_t payload[1400];
+    uint8_t buf[1500];
+    size_t len;
+
+    headers.proto = IPPROTO_UDP;
+    headers.eth_dst = guest->mac;
+    len = udp_build(buf, sizeof(buf), &headers, 1, 7, payload, sizeof(payload));
+    while (switch_port_room(port) >= sizeof(buf)) {
+        net_guest_send(other, buf, len);
+        net_settle();
+    }
+}
+
+/* A guest that takes nothing holds up its own flow, which loses nothing. */
+static void test_full_guest_holds_up_its_own(Fixture *f, const void *unused)
+{
+    Network *network = with_loopback(f);
+    g_autoptr(NetGuest) full = net_guest_new(network, 1);
+    g_autoptr(NetGuest) other = net_guest_new(network, 2);
+    IpEndpoint at;
+    int listener = service_socket(SOCK_STREAM | SOCK_NONBLOCK, &at);
+    int fds[2];
+
+    net_guest_dhcp(full);
+    net_guest_dhcp(other);
+    fds[0] = connect_service(full, listener, at.port);
+    fds[1] = connect_service(other, listener, at.port);
+    fill_port(full, other);
+    g_assert_cmpint(write(fds[0], "late", 4), ==, 4);
+    net_settle();
+    g_assert_cmpint(write(fds[1], "answer", 6), ==, 6);
+    guest_expect_data(other, "answer");
+    guest_expect_data(full, "late");
+    close(fds[0]);
+    close(fds[1]);
+    close(listener);
+    network_unref(network);
+}
+
 static void test_tcp_to_the_host(Fixture *f, const void *unused)
 {
     Network *network = with_loopback(f);
@@ -224,6 +277,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     ADD("guests-reach-each-other", NULL, test_guests_reach_each_other);
     ADD("tcp-to-the-host", NULL, test_tcp_to_the_host);
+    ADD("full-guest-holds-up-its-own", NULL, test_full_guest_holds_up_its_own);
     ADD("loopback-services-are-out-of-reach", NULL,
         test_loopback_services_are_out_of_reach);
     ADD("dns-listener-takes-only-flows", NULL,
