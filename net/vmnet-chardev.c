@@ -2,12 +2,12 @@
  * The connection of a netdev with vhost=on to vmnetd: a socket that gives up
  *
  * QEMU's vhost-user waits for each answer without end, in the main loop, with
- * the lock that the guest's processors need.  Here one that is overdue shuts the
- * socket down: vmnetd is lost then, as far as vhost-user knows.  The link goes
- * down, what the guest wanted goes on, and the socket connects again.
+ * the lock that the guest's processors need.  Here one that is overdue shuts
+ * the socket down: vmnetd is lost then, as far as vhost-user knows.  The link
+ * goes down, what the guest wanted goes on, and the socket connects again.
  *
- * While guest memory is logged, for a migration, 7.2 ends itself when vhost-user
- * fails: there it goes on waiting.
+ * While guest memory is logged, for a migration, 7.2 ends itself when
+ * vhost-user fails: there it goes on waiting.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

@@ -13,8 +13,8 @@
  * the netdev again, hence the socket; the chardev connects to it by itself.
  *
  * QEMU's vhost-user waits without end for a socket.  That is therefore asked
- * first, in time, and the chardev made without reconnecting, which it learns once
- * all is up.  Nor does the chardev wait for answers as long as QEMU's own would.
+ * first, in time, and the chardev made without reconnecting, which it learns
+ * once all is up.  Nor does the chardev wait for answers as long as QEMU's own.
  *
  * Guest memory has to be shared.  On a command line netdevs are made before
  * memory is, so that is looked at when the machine is complete.
@@ -25,6 +25,8 @@
 #include "chardev/char.h"
 #include "clients.h"
 #include "hw/qdev-core.h"
+#include "hw/virtio/virtio.h"
+#include "net/vhost_net.h"
 #include "qapi/error.h"
 #include "qemu/error-report.h"
 #include "vmnet-int.h"
@@ -136,13 +138,29 @@ static void vmnet_vhost_cleanup(NetClientState *nc)
     }
 }
 
-/* Let @nc be as QEMU has made it, but for its end. */
+/*
+ * Before 8.0, QEMU's vhost-user begins anew with the features that the guest
+ * had taken when the connection ended, whatever it has taken since.
+ */
+static void vmnet_vhost_link(NetClientState *nc)
+{
+#if QEMU_VERSION_MAJOR < 8
+    if (!nc->link_down && nc->peer && get_vhost_net(nc)) {
+        VirtIODevice *vdev = VIRTIO_DEVICE(qemu_get_nic_opaque(nc->peer));
+
+        vhost_net_ack_features(get_vhost_net(nc), vdev->guest_features);
+    }
+#endif
+}
+
+/* Let @nc be as QEMU has made it, but for its link and its end. */
 static void adopt(NetClientState *nc)
 {
     if (!vhost_cleanup) {
         vhost_info = *nc->info;
         vhost_cleanup = vhost_info.cleanup;
         vhost_info.cleanup = vmnet_vhost_cleanup;
+        vhost_info.link_status_changed = vmnet_vhost_link;
     }
     nc->info = &vhost_info;
 }
