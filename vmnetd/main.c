@@ -396,6 +396,7 @@ int main(int argc, char **argv)
     raise_fd_limit();
     if (!prepare(&daemon, &error)) {
         fprintf(stderr, "vmnetd: %s\n", error->message);
+        system_clear(&daemon.system);
         return EXIT_FAILURE;
     }
     if (!daemon.options.no_supervisor) {

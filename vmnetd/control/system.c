@@ -31,6 +31,9 @@ static const char *const priv_syscalls[] = {
     "poll", "ppoll", "recvfrom", "recvmsg", "restart_syscall", "rseq",
     "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sendmsg", "sendto",
     "socket", "stat", "write",
+#if defined(__SANITIZE_ADDRESS__)
+    "sigaltstack",
+#endif
     NULL
 };
 
