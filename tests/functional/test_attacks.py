@@ -18,7 +18,7 @@ from scapy.layers.inet import IP, TCP
 from scapy.layers.inet6 import (ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6ND_RA,
                                 ICMPv6NDOptDstLLAddr, ICMPv6NDOptSrcLLAddr,
                                 IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrHopByHop)
-from scapy.layers.l2 import ARP, Ether
+from scapy.layers.l2 import ARP, Dot1Q, Ether
 
 from lib import services
 from lib.instance import BUILD
@@ -174,6 +174,14 @@ def test_names_nobody_answers_for(daemon, client):
 
 # Guests: what is not theirs to say
 
+def many_options(count):
+    """That many extension headers of IPv6."""
+    made = IPv6ExtHdrDestOpt()
+    for _ in range(count - 1):
+        made = made / IPv6ExtHdrDestOpt()
+    return made
+
+
 def claims(gateway, gateway6, mac):
     """Frames to @mac by which the attacker says that he is the gateway."""
     ether = Ether(src=EVIL, dst=mac)
@@ -191,6 +199,10 @@ def claims(gateway, gateway6, mac):
         'na-behind-options': ether / IPv6(src='fe80::66', dst='ff02::1') /
                              IPv6ExtHdrHopByHop() / IPv6ExtHdrDestOpt() /
                              ICMPv6ND_NA(tgt=LINK_LOCAL, O=1, R=1, S=0) / lladdr,
+        'na-behind-many': ether / IPv6(src='fe80::66', dst='ff02::1') /
+                          many_options(9) /
+                          ICMPv6ND_NA(tgt=LINK_LOCAL, O=1, R=1, S=0) / lladdr,
+        'arp-with-priority': Ether(src=EVIL, dst=mac) / Dot1Q(vlan=0, prio=3) / reply,
         'ns': ether / IPv6(src=LINK_LOCAL, dst='ff02::1:ff00:9') /
               ICMPv6ND_NS(tgt='fe80::9') / ICMPv6NDOptSrcLLAddr(lladdr=EVIL),
         'ra': ether / IPv6(src=LINK_LOCAL, dst='ff02::1') /

@@ -9,7 +9,11 @@
  *             advertisements of them; all ICMPv6 that comes from them
  *   not       DHCP servers and routers with addresses of their own, and
  *   refused   addresses of other guests: between these it is as on a wire.
- *             Tagged frames: the gateway is on no VLAN.
+ *             Tagged frames: the gateway is on no VLAN.  (A tag of VLAN 0 has a
+ *             priority only, and receivers look behind it: so does this.)
+ *
+ * IPv6 packets that receivers may understand and proto/ip.h gives up, such as
+ * those with too many extension headers, are refused: nobody knows what they say.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
