@@ -191,9 +191,13 @@ static void write_pidfile(Daemon *daemon, pid_t supervisor)
     }
 }
 
+/* An engine without a supervisor may not be allowed to: then it is empty. */
 static void remove_pidfile(const Daemon *daemon)
 {
-    if (daemon->pidfile_fd >= 0 && unlink(daemon->options.pidfile) < 0) {
+    if (daemon->pidfile_fd < 0 || unlink(daemon->options.pidfile) == 0) {
+        return;
+    }
+    if (errno != EACCES || ftruncate(daemon->pidfile_fd, 0) < 0) {
         g_warning("--pidfile '%s': %s", daemon->options.pidfile,
                   g_strerror(errno));
     }
@@ -219,18 +223,22 @@ static int open_signals(void)
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+static ConfinePlaces places_of(const Daemon *daemon)
+{
+    return (ConfinePlaces){
+        .options = &daemon->options,
+        .state_dir = daemon->state_dir,
+        .runtime_dir = daemon->runtime_dir,
+        .socket_path = daemon->socket.path,
+    };
+}
+
 /* The engine's whole life. */
 static bool run_engine(Daemon *daemon, pid_t supervisor, GError **error)
 {
     int signal_fd = open_signals();
     int signal_errno = errno;
-    const ConfinePlaces places = {
-        .options = &daemon->options,
-        .state_dir = daemon->state_dir,
-        .runtime_dir = daemon->runtime_dir,
-        .socket_path = daemon->socket.path,
-        .has_supervisor = supervisor != 0,
-    };
+    const ConfinePlaces places = places_of(daemon);
     ControlConfig config = {
         .listen_fd = daemon->socket.fd,
         .socket_path = daemon->socket.path,
@@ -336,6 +344,16 @@ static bool prepare_lock(Daemon *daemon, GError **error)
     return ok;
 }
 
+/* After the lock, which may say that there is no state directory. */
+static void prepare_log(const Daemon *daemon)
+{
+    const ConfinePlaces places = places_of(daemon);
+
+    if (!confine_has_log(&places)) {
+        log_keep_file();
+    }
+}
+
 /* From here on only vmnetd-priv has rights. */
 static bool give_up_rights(Daemon *daemon, GError **error)
 {
@@ -356,7 +374,12 @@ static bool prepare(Daemon *daemon, GError **error)
         || !prepare_socket(daemon, error)) {
         return false;
     }
-    if (!prepare_lock(daemon, error) || !give_up_rights(daemon, error)) {
+    if (!prepare_lock(daemon, error)) {
+        qmp_socket_remove(&daemon->socket);
+        return false;
+    }
+    prepare_log(daemon);
+    if (!give_up_rights(daemon, error)) {
         qmp_socket_remove(&daemon->socket);
         return false;
     }

@@ -104,6 +104,9 @@ FAULTS = [
     starts_not('epoll_ctl', 'ENOSPC', 'EPOLL_CTL_ADD.*' + QMP_LISTEN,
                "QMP socket '{socket}': ", 'epoll_ctl: No space left on device'),
     # Starting with less
+    works_without('openat', 'EMFILE', '{folder}/log.1',
+                  "log file '{folder}/log' will not be kept short",
+                  'Too many open files'),
     works_without('openat', 'EPERM', '{run}/vmnet/vmnetd.lock',
                   "lock file '{run}/vmnet/vmnetd.lock': Operation not permitted"),
     works_without('mkdir', 'ENOSPC', '{state}/vmnet',

@@ -100,6 +100,27 @@ def test_log_begins_anew(vmnetd, idle_daemon):
     assert os.path.getsize(log + '.1') >= 4 * 1024 * 1024
 
 
+@pytest.mark.parametrize('where', ['state', 'elsewhere'])
+def test_log_begins_anew_under_the_sandbox(vmnetd, idle_daemon, where):
+    """By the engine, which makes files in its own directories only."""
+    folder = os.path.join(idle_daemon.state, 'vmnet') if where == 'state' \
+        else idle_daemon.folder
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    log = os.path.join(folder, 'log')
+    idle_daemon.start('--log-file', log, '--netdev', 'vmnet-host,id=first')
+    for word in (b'one', b'two'):
+        with open(log, 'ab') as text:
+            text.write(b'\n'.join([word] * (1 << 20)) + b'\n')
+        with_vmm(idle_daemon)
+        assert os.path.getsize(log) < 65536
+        with open(log + '.1', 'rb') as text:
+            old = text.read()
+        assert len(old) >= 4 << 20
+        assert old.endswith(word + b'\n') and b'vmnetd[' in old[:100]
+    with open(log, encoding='utf-8') as text:
+        assert LINE.match(text.read())
+
+
 def test_log_is_bounded_in_time(daemon):
     """Two messages for each netdev with a VMM: hundreds of them."""
     with Qmp(daemon.socket) as client:

@@ -110,6 +110,26 @@ static int try_namespace(const char *unused)
     return syscall(SYS_unshare, 0x10000000 /* CLONE_NEWUSER */);
 }
 
+static int try_chmod(const char *path)
+{
+    return chmod(path, 0644);
+}
+
+static int try_chmod_at(const char *path)
+{
+    return fchmodat(AT_FDCWD, path, 0644, 0);
+}
+
+static int try_touch(const char *path)
+{
+    return utimensat(AT_FDCWD, path, NULL, 0);
+}
+
+static int try_chown(const char *path)
+{
+    return chown(path, -1, -1);
+}
+
 typedef struct Case {
     int (*try)(const char *path);
     const char *path;
@@ -173,6 +193,11 @@ static const Case calls[] = {
     { try_kill, NULL, UNLESS_SANITIZED(EPERM) },
     { try_trace, NULL, UNLESS_SANITIZED(EPERM) },
     { try_namespace, NULL, EPERM },
+    /* What Landlock has no say over. */
+    { try_chmod, OTHER "file", EPERM },
+    { try_chmod_at, OTHER "file", EPERM },
+    { try_touch, OTHER "file", EPERM },
+    { try_chown, OTHER "file", EPERM },
 };
 
 typedef struct Fixture {

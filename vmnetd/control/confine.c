@@ -20,8 +20,12 @@ const char *confine_resolv_conf(const Options *options)
     return path && path[0] == '/' ? path : NULL;
 }
 
-/* Where the resolver's file is and, where that is a link, what it points to:
- * folders, because such files are replaced as a whole. (transfer full) */
+/*
+ * Where the resolver's file is and, where that is a link, what it points to:
+ * folders, because such files are replaced by others (resolvconf, systemd-resolved,
+ * NetworkManager), which a right to the one that is there now would not be a
+ * right to. (transfer full)
+ */
 static char *resolv_dir(const Options *options, bool follow)
 {
     const char *path = confine_resolv_conf(options);
@@ -55,11 +59,20 @@ static void add(GPtrArray *list, const char *path)
     }
 }
 
+/* As it is written: one that is told apart only by that is copied for nothing. */
+bool confine_has_log(const ConfinePlaces *places)
+{
+    g_autofree char *dir = dir_of(places->options->log_file);
+
+    return !dir || g_strcmp0(dir, places->state_dir) == 0
+           || g_strcmp0(dir, places->runtime_dir) == 0;
+}
+
 const char *const *confine(const ConfinePlaces *places)
 {
+    /* Of sockets in the runtime directory, which are a group's. */
+    static const char *const system_syscalls[] = { "chmod", "fchmodat", NULL };
     const Options *options = places->options;
-    g_autofree char *log_dir = dir_of(options->log_file);
-    g_autofree char *pidfile_dir = dir_of(options->pidfile);
     g_autofree char *socket_dir = dir_of(places->socket_path);
     g_autofree char *resolv_link = resolv_dir(options, false);
     g_autofree char *resolv_target = resolv_dir(options, true);
@@ -73,16 +86,11 @@ const char *const *confine(const ConfinePlaces *places)
 
     add(read_write, places->state_dir);
     add(read_write, places->runtime_dir);
-    add(read_write, log_dir);
     add(removal, socket_dir);
-    if (!places->has_supervisor) {
-        /* Nobody else removes the file and the sockets of exports. */
-        add(removal, pidfile_dir);
-        add(removal, "/");
-    }
     return sandbox_enter(&(SandboxLists){
         .read_write = list_of(read_write),
         .removal = list_of(removal),
         .read_only = read_only,
+        .more_syscalls = options->system ? system_syscalls : NULL,
     });
 }

@@ -14,8 +14,10 @@ typedef struct ConfinePlaces {
     const char *state_dir;
     const char *runtime_dir;
     const char *socket_path;
-    bool has_supervisor;
 } ConfinePlaces;
+
+/** confine_has_log: whether files can be made beside the log afterwards. */
+bool confine_has_log(const ConfinePlaces *places);
 
 /** confine: enter the sandbox; see sandbox_enter(). */
 const char *const *confine(const ConfinePlaces *places);

@@ -6,6 +6,8 @@
  * after a burst, and says how many it swallowed.  A file that has grown to
  * LOG_BYTES becomes FILE.1, and the next one begins; supervisor and engine
  * write to one file, and each looks whether it still is the one at its path.
+ * Where the engine may make no files, they cannot do so: there FILE.1 is open
+ * from the start, is given what is in the file, and the file is cut.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -23,19 +25,21 @@
 
 #define LOG_BYTES (4 * 1024 * 1024)
 #define LINE_BYTES 2048
+#define COPY_BYTES 16384
 #define RATE_BURST 100
 #define RATE_PER_S 4
 
 /* The only state of a process that GLib lets us not pass around. */
 static struct {
     GMutex lock;
-    char *path;
+    char *path;             /* NULL: nobody looks how long the file is */
     int fd;
+    int old_fd;             /* FILE.1 that is copied to; -1: files are renamed */
     GLogLevelFlags max_level;
     int64_t filled_us;
     int64_t tokens;
     unsigned swallowed;
-} log_state = { .fd = STDERR_FILENO, .tokens = RATE_BURST };
+} log_state = { .fd = STDERR_FILENO, .old_fd = -1, .tokens = RATE_BURST };
 
 static const struct {
     const char *name;
@@ -73,10 +77,34 @@ static const char *level_name(GLogLevelFlags level)
     return "error";
 }
 
-static int open_file(const char *path)
+static int open_file(const char *path, int access)
 {
-    return open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC
-                | O_NONBLOCK, 0600);
+    return open(path, access | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK,
+                0600);
+}
+
+static char *old_path(void)
+{
+    return g_strconcat(log_state.path, ".1", NULL);
+}
+
+/* Milliseconds, once in LOG_BYTES.  What does not fit on the disk is lost. */
+static void cut_file(void)
+{
+    char block[COPY_BYTES];
+    off_t at = 0;
+    ssize_t n;
+
+    if (ftruncate(log_state.old_fd, 0) < 0) {
+        return;
+    }
+    while ((n = pread(log_state.fd, block, sizeof(block), at)) > 0
+           && pwrite(log_state.old_fd, block, n, at) == n) {
+        at += n;
+    }
+    if (ftruncate(log_state.fd, 0) < 0) {
+        g_clear_pointer(&log_state.path, g_free);   /* it may only grow */
+    }
 }
 
 /* Follow the file at its path, and begin a new one when it is long enough. */
@@ -89,17 +117,23 @@ static void check_file(void)
     if (!log_state.path || fstat(log_state.fd, &ours) < 0) {
         return;
     }
+    if (log_state.old_fd >= 0) {
+        if (ours.st_size >= LOG_BYTES) {
+            cut_file();
+        }
+        return;
+    }
     if (stat(log_state.path, &there) == 0 && there.st_ino == ours.st_ino
         && there.st_dev == ours.st_dev) {
         if (ours.st_size < LOG_BYTES || !S_ISREG(ours.st_mode)) {
             return;
         }
-        old = g_strdup_printf("%s.1", log_state.path);
+        old = old_path();
         if (rename(log_state.path, old) < 0) {
             return;
         }
     }
-    fd = open_file(log_state.path);
+    fd = open_file(log_state.path, O_WRONLY | O_APPEND);
     if (fd >= 0) {
         close(log_state.fd);
         log_state.fd = fd;
@@ -197,10 +231,55 @@ int log_fd(void)
     return log_state.fd;
 }
 
+void log_only_write(void)
+{
+    g_clear_pointer(&log_state.path, g_free);
+    log_state.old_fd = -1;
+}
+
+static void close_fd(int fd)
+{
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
+static bool is_regular(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+void log_keep_file(void)
+{
+    g_autofree char *old = NULL;
+    int fd, old_fd;
+
+    if (!log_state.path || !is_regular(log_state.fd)) {
+        return;
+    }
+    old = old_path();
+    fd = open_file(log_state.path, O_RDWR | O_APPEND);
+    old_fd = fd < 0 ? -1 : open_file(old, O_WRONLY);
+    if (old_fd < 0 || !is_regular(old_fd)) {
+        g_warning("log file '%s' will not be kept short: '%s': %s",
+                  log_state.path, old,
+                  old_fd < 0 ? g_strerror(errno) : "no regular file");
+        close_fd(fd);
+        close_fd(old_fd);
+        log_only_write();
+        return;
+    }
+    close(log_state.fd);
+    log_state.fd = fd;
+    log_state.old_fd = old_fd;
+}
+
 bool log_open(const char *path, GLogLevelFlags max_level, GError **error)
 {
     if (path) {
-        int fd = open_file(path);
+        int fd = open_file(path, O_WRONLY | O_APPEND);
 
         if (fd < 0) {
             g_set_error(error, VMNET_ERROR, vmnet_status_from_errno(errno),

@@ -170,15 +170,15 @@ static const char *const allowed[] = {
     "accept", "accept4", "bind", "connect", "getpeername", "getsockname",
     "getsockopt", "listen", "recvfrom", "recvmmsg", "recvmsg", "sendmmsg",
     "sendmsg", "sendto", "setsockopt", "shutdown", "socket", "socketpair",
-    /* files: landlock says which */
-    "access", "chmod", "faccessat", "faccessat2", "fadvise64", "fallocate",
-    "fchmod", "fchmodat", "fdatasync", "fstat", "fstat64", "fstatat64",
-    "fstatfs", "fsync", "ftruncate", "getcwd", "getdents", "getdents64",
+    /* files: landlock says which may be opened, made and removed; it has no say
+     * over modes, owners and times: none by path */
+    "access", "faccessat", "faccessat2", "fadvise64", "fallocate", "fchmod",
+    "fdatasync", "fstat", "fstat64", "fstatat64", "fstatfs", "fsync",
+    "ftruncate", "getcwd", "getdents", "getdents64",
     "inotify_add_watch", "inotify_init1", "inotify_rm_watch", "lseek", "lstat",
     "lstat64", "mkdir", "mkdirat", "newfstatat", "open", "openat", "pread64",
     "pwrite64", "readlink", "readlinkat", "rename", "renameat", "renameat2",
     "rmdir", "stat", "stat64", "statfs", "statx", "unlink", "unlinkat",
-    "utimensat",
 #if defined(__SANITIZE_ADDRESS__)
     /* LeakSanitizer stops its own threads */
     "ptrace", "process_vm_readv", "wait4", "kill",
@@ -199,7 +199,18 @@ static uint32_t default_action(void)
     return SCMP_ACT_ERRNO(EPERM);
 }
 
-static bool enter_seccomp(const char *const *names)
+static void allow_calls(scmp_filter_ctx filter, const char *const *names)
+{
+    for (; *names; names++) {
+        int nr = seccomp_syscall_resolve_name(*names);
+
+        if (nr != __NR_SCMP_ERROR) {
+            seccomp_rule_add(filter, SCMP_ACT_ALLOW, nr, 0);
+        }
+    }
+}
+
+static bool enter_seccomp(const SandboxLists *lists)
 {
     scmp_filter_ctx filter;
     int err = 0;
@@ -213,12 +224,9 @@ static bool enter_seccomp(const char *const *names)
         errno = ENOMEM;
         return false;
     }
-    for (names = names ?: allowed; *names; names++) {
-        int nr = seccomp_syscall_resolve_name(*names);
-
-        if (nr != __NR_SCMP_ERROR) {
-            seccomp_rule_add(filter, SCMP_ACT_ALLOW, nr, 0);
-        }
+    allow_calls(filter, lists->syscalls ?: allowed);
+    if (lists->more_syscalls) {
+        allow_calls(filter, lists->more_syscalls);
     }
     /* A binary tree instead of a chain: every system call pays for it. */
     seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
@@ -230,7 +238,7 @@ static bool enter_seccomp(const char *const *names)
 
 #else
 
-static bool enter_seccomp(const char *const *names)
+static bool enter_seccomp(const SandboxLists *lists)
 {
     errno = ENOSYS;
     return false;
@@ -253,7 +261,7 @@ const char *const *sandbox_enter(const SandboxLists *lists)
     } else {
         g_message("sandbox: without landlock: %s", g_strerror(errno));
     }
-    if (enter_seccomp(lists->syscalls)) {
+    if (enter_seccomp(lists)) {
         layers[n++] = "seccomp";
     } else {
         g_message("sandbox: without seccomp: %s", g_strerror(errno));

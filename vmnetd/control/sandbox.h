@@ -13,12 +13,14 @@
  *     are made everywhere
  * @read_only: files, or directories below which they are read
  * @syscalls: names of those that are left; NULL: the engine's
+ * @more_syscalls: beside these; NULL: none
  */
 typedef struct SandboxLists {
     const char *const *read_write;
     const char *const *removal;
     const char *const *read_only;
     const char *const *syscalls;
+    const char *const *more_syscalls;
 } SandboxLists;
 
 /**

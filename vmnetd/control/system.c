@@ -210,6 +210,7 @@ static G_GNUC_NORETURN void priv_main(int fd, const PrivPolicy *policy)
     signal(SIGINT, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
     close_all_but(fd, log_fd());
+    log_only_write();
     if (!rights_keep_network(&error)) {
         g_critical("priv: %s", error->message);
         _exit(1);
