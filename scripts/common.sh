@@ -108,12 +108,15 @@ run_logged()
     return $status
 }
 
-# build_tree [MESON-OPTION...]: configure once, then build what changed.
+# build_tree [MESON-OPTION...]: configure, then build what changed. A tree that is
+# there already, perhaps configured by another script, gets the options, too.
 build_tree()
 {
     if [ ! -f "$build/build.ninja" ]; then
         mkdir -p "$build"
         run_logged "$build/setup.log" meson setup "$build" "$top" "$@" || exit 1
+    elif [ $# -gt 0 ]; then
+        run_logged "$build/setup.log" meson configure "$build" "$@" || exit 1
     fi
     run_logged "$build/build.log" ninja -C "$build" || exit 1
 }

@@ -35,6 +35,7 @@ class Machine:
         self.env = dict(
             os.environ, VMNET_BUILD=self.build, VMNET_GUEST=self.build + '/guest',
             PATH='%s/bin:%s' % (self.folder, os.environ['PATH']))
+        self.env.pop('CI', None)
         self.program('dpkg-query', 'echo installed')
         self.program('sudo', 'exit 1')
         self.program('apt-get', 'echo "$*" >>%s' % self.calls)
@@ -221,6 +222,19 @@ def test_part_that_works_is_counted(machine, tree):
     done = machine.run(tree + '/scripts/test', '--only', 'soak')
     assert last_line(done) == '1 passed, 0 failed', done.stdout
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize('ci, calls', [
+    ('true', 'configure %s -Dwerror=true\n'), ('', '')])
+def test_warnings_are_errors_in_ci(machine, tree, ci, calls):
+    """Also where the tree was configured by a script that wants no such thing."""
+    calls = calls and calls % machine.build
+    machine.env.update(CI=ci, SOAK='0')
+    machine.program('meson', 'echo "$*" >>%s/meson' % machine.folder)
+    with open(machine.folder + '/meson', 'w+', encoding='utf-8') as text:
+        done = machine.run(tree + '/scripts/test', '--only', 'soak')
+        assert done.returncode == 0, done.stderr
+        assert text.read() == calls
 
 
 def test_sanitizers_that_cannot_be_built(machine, tree):
