@@ -12,9 +12,11 @@ import json
 import os
 import re
 import shlex
+import signal
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -42,6 +44,14 @@ def real():
     made = Instance()
     yield made
     made.stop()
+
+
+def wait_until(condition, timeout=20):
+    """Poll, at most @timeout seconds."""
+    end = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < end, 'did not happen in time'
+        time.sleep(0.02)
 
 
 def show(instance, *argv, **options):
@@ -285,6 +295,49 @@ def test_network_option_gives_a_connected_socket(fake, port, fd):
     assert fake.requests('export-add')[0]['type'] == port
     assert fake.requests()[-3]['fds'] == ['socket:' + port] or \
         any(one['fds'] == ['socket:' + port] for one in fake.requests())
+
+
+# A child that speaks when its parent has gone; which says who the child is.
+STAYS = '''
+import os, socket, struct, sys
+kind, fd = sys.argv[1], int(sys.argv[2])
+gone, alive = os.pipe()
+child = os.fork()
+if child:
+    print(child, flush=True)
+    os._exit(0)
+os.close(alive)
+for number in 1, 2:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+os.read(gone, 1)
+frame = b'\\xff' * 6 + b'\\x52\\x54\\0\\0\\0\\1\\x88\\xb5' + bytes(46)
+if kind == 'stream':
+    frame = struct.pack('!I', len(frame)) + frame
+sock = socket.socket(fileno=fd)
+sock.send(frame)
+while sock.recv(65536):
+    pass
+'''
+
+
+@pytest.mark.parametrize('port', ['stream', 'dgram'])
+def test_socket_is_used_by_a_child_that_stays_behind(real, port):
+    done = real.run('vmnet-run', '--network', 'shared', '--fd', '3', '--port', port,
+                    '--', sys.executable, '-c', STAYS, port, '3')
+    assert done.returncode == 0, done.stderr
+    child = int(done.stdout)
+    try:
+        with real.qmp() as client:
+            wait_until(lambda: client.call('query-netdevs')[0]['tx-frames'] > 0)
+            # Longer than a netdev stays that nobody is connected to.
+            kept = time.monotonic() + 2.5
+            while time.monotonic() < kept:
+                assert client.call('query-netdevs')[0]['connected']
+                time.sleep(0.1)
+    finally:
+        os.kill(child, signal.SIGKILL)
+    with real.qmp() as client:
+        wait_until(lambda: client.call('query-netdevs') == [])
 
 
 @pytest.mark.parametrize('network, expected', [

@@ -25,6 +25,9 @@ OPTIONS = ['-name', 'guest=lv,debug-threads=on', '-machine', 'none',
            '-netdev', 'vmnet-shared,id=hostnet0',
            '-netdev', '{"type": "vmnet-host", "id": "hostnet1"}']
 
+# An export without a connection for so long goes, and its netdev with it.
+GONE_S = 2.5
+
 
 @pytest.fixture(scope='module')
 def qemu():
@@ -91,6 +94,31 @@ def test_daemonize(instance, qemu):
                         pidfile)
     assert done.returncode == 0, done.stderr
     check_and_end(instance, pid_in(pidfile))
+
+
+def test_daemonize_with_a_nic(instance, qemu):
+    """Its descriptors are the only ones, and those of the QEMU that stays."""
+    pidfile = os.path.join(instance.folder, 'pid')
+    done = instance.run(
+        'vmnet-run', qemu, '-name', 'nics', '-machine', 'pc', '-S', '-m', '32',
+        '-nodefaults', '-display', 'none', '-nic', 'vmnet-shared,model=virtio',
+        '-nic', 'vmnet-host,model=e1000', '-daemonize', '-pidfile', pidfile)
+    assert done.returncode == 0, done.stderr
+    pid = pid_in(pidfile)
+    try:
+        with instance.qmp() as client:
+            wait_until(lambda: connected(client))
+            kept = time.monotonic() + GONE_S
+            while time.monotonic() < kept:
+                assert connected(client)
+                time.sleep(0.1)
+            assert [(one['vm'], one['type'])
+                    for one in client.call('query-netdevs')] == \
+                [('nics', 'vmnet-shared'), ('nics', 'vmnet-host')]
+    finally:
+        os.kill(pid, signal.SIGTERM)
+    with instance.qmp() as client:
+        wait_until(lambda: client.call('query-netdevs') == [])
 
 
 @pytest.mark.parametrize('more', [[], ['-daemonize']], ids=['stays', 'daemonize'])
