@@ -77,6 +77,8 @@ VMM_LISTEN = r'UNIX-STREAM:\[\d+,"[^"]*-n1\.sock"'
 VMM_LINK = r'UNIX-STREAM:\[\d+->\d+,"[^"]*-n1\.sock"'
 # Sockets for TCP before that of a guest's flow: DNS for guests, and a forward.
 NTH_FLOW = 3
+# Sockets for UDP before the resolver's: that of a guest's flow.
+NTH_ASK = 2
 SHARED = '{state}/vmnet/networks/shared'
 KEPT = 'leases and addresses are kept in memory only'
 
@@ -200,6 +202,9 @@ FAULTS = [
     for_a_while('bind', 'EPERM', r'AF_INET,.*127\.0\.0\.1',
                 'DNS over TCP for guests, on 127.0.0.1: bind: '
                 'Operation not permitted'),
+    for_a_while('socket', 'EMFILE', r'AF_INET, SOCK_DGRAM.*IPPROTO_IP\)',
+                'DNS server 127.0.0.1 port {dns}: socket: Too many open files',
+                nth=NTH_ASK),
     for_a_while('sendto', 'EPERM', '<UDP', 'DNS server 127.0.0.1 port {dns}: '
                 'send: Operation not permitted'),
     for_a_while('recvfrom', 'ENOMEM', '<UDP',
