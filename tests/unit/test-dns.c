@@ -6,6 +6,7 @@
 #include <glib.h>
 
 #include "proto/dns.h"
+#include "proto/dns-stream.h"
 
 /* A string literal's bytes without its NUL */
 #define BYTES(literal) (const uint8_t *)literal, sizeof(literal) - 1
@@ -526,6 +527,31 @@ static void test_truncate(void)
     }
 }
 
+static void test_stream(void)
+{
+    uint8_t data[DNS_STREAM_PREFIX_LEN + DNS_HEADER_LEN + 1] = { 0, DNS_HEADER_LEN };
+    size_t whole = DNS_STREAM_PREFIX_LEN + DNS_HEADER_LEN;
+    size_t len, ret_len = 99;
+
+    for (len = 0; len < whole; len++) {
+        g_assert_cmpint(dns_stream_next(data, len, &ret_len), ==, DNS_STREAM_PART);
+    }
+    g_assert_cmpuint(ret_len, ==, 99);
+    for (len = whole; len <= sizeof(data); len++) {
+        g_assert_cmpint(dns_stream_next(data, len, &ret_len), ==,
+                        DNS_STREAM_MESSAGE);
+        g_assert_cmpuint(ret_len, ==, DNS_HEADER_LEN);
+    }
+    /* Told by the length alone: nothing has to be waited for. */
+    data[1] = DNS_HEADER_LEN - 1;
+    g_assert_cmpint(dns_stream_next(data, 2, &ret_len), ==, DNS_STREAM_BAD);
+    data[1] = 0;
+    g_assert_cmpint(dns_stream_next(data, 2, &ret_len), ==, DNS_STREAM_BAD);
+    data[0] = data[1] = 0xff;
+    g_assert_cmpint(dns_stream_next(data, sizeof(data), &ret_len), ==,
+                    DNS_STREAM_PART);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -550,5 +576,6 @@ int main(int argc, char **argv)
     g_test_add_func("/dns/reply/extended-rcode", test_reply_extended_rcode);
     g_test_add_func("/dns/reply/does-not-fit", test_reply_that_does_not_fit);
     g_test_add_func("/dns/truncate", test_truncate);
+    g_test_add_func("/dns/stream", test_stream);
     return g_test_run();
 }

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "limits.h"
-#include "proto/dns.h"
+#include "proto/dns-stream.h"
 
 /* RFC 7766 6.2.3: some seconds. */
 #define IDLE_MS 10000
@@ -105,29 +105,28 @@ static void on_reply(void *opaque, const uint8_t *msg, size_t len)
 static bool conn_ask(DnsConn *conn, int64_t now_ms)
 {
     DnsListener *listener = conn->listener;
+    DnsStream next = DNS_STREAM_MESSAGE;
     size_t off = 0;
 
-    while (conn->in->len - off >= 2 && conn->n_asked < LIMIT_DNS_TCP_QUERIES) {
+    while (conn->in->len > off && conn->n_asked < LIMIT_DNS_TCP_QUERIES) {
         const uint8_t *at = conn->in->data + off;
-        size_t len = at[0] << 8 | at[1];
+        size_t len;
 
-        if (len < DNS_HEADER_LEN) {
-            return false;
-        }
-        if (conn->in->len - off - 2 < len) {
+        next = dns_stream_next(at, conn->in->len - off, &len);
+        if (next != DNS_STREAM_MESSAGE) {
             break;
         }
         conn->n_asked++;
         listener->asking = true;
-        gateway_dns_query(listener->gateway, conn->port, at + 2, len, on_reply,
-                          conn, now_ms);
+        gateway_dns_query(listener->gateway, conn->port,
+                          at + DNS_STREAM_PREFIX_LEN, len, on_reply, conn, now_ms);
         listener->asking = false;
-        off += 2 + len;
+        off += DNS_STREAM_PREFIX_LEN + len;
     }
     if (off > 0) {
         g_byte_array_remove_range(conn->in, 0, off);
     }
-    return true;
+    return next != DNS_STREAM_BAD;
 }
 
 static bool conn_read(DnsConn *conn)

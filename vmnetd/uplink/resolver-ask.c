@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "nat/errors.h"
+#include "proto/dns-stream.h"
 
 /* Datagrams looked at per event: others than the answer are forged. */
 #define READS_MAX 8
@@ -127,12 +128,6 @@ static bool tcp_send(Ask *ask)
     return true;
 }
 
-/* Bytes that the message will have with its length; 2 until that is known. */
-static size_t tcp_wanted(const GByteArray *answer)
-{
-    return answer->len < 2 ? 2 : 2 + (answer->data[0] << 8 | answer->data[1]);
-}
-
 static bool tcp_receive(Ask *ask)
 {
     ssize_t n = recv(ask->fd, ask->query->buf, ASK_MESSAGE_BYTES, 0);
@@ -147,6 +142,7 @@ static bool tcp_receive(Ask *ask)
 static void on_tcp_event(void *opaque, uint32_t events, int64_t now_ms)
 {
     Ask *ask = opaque;
+    DnsStream next;
     DnsMessage answer;
     uint8_t *msg;
     size_t len;
@@ -156,12 +152,12 @@ static void on_tcp_event(void *opaque, uint32_t events, int64_t now_ms)
         ask_failed(ask, now_ms);
         return;
     }
-    if (ask->answer->len <= 2 || ask->answer->len < tcp_wanted(ask->answer)) {
+    next = dns_stream_next(ask->answer->data, ask->answer->len, &len);
+    if (next == DNS_STREAM_PART) {
         return;
     }
-    msg = ask->answer->data + 2;
-    len = tcp_wanted(ask->answer) - 2;
-    if (!is_answer(ask, msg, len, &answer)) {
+    msg = ask->answer->data + DNS_STREAM_PREFIX_LEN;
+    if (next == DNS_STREAM_BAD || !is_answer(ask, msg, len, &answer)) {
         ask_failed(ask, now_ms);
         return;
     }

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-# Makes the seeds of the fuzz targets of proto/: ip, tcp, ndp, dhcp4, dns; and of
-# offload.
+# Makes the seeds of the fuzz targets of proto/: ip, tcp, ndp, dhcp4, dns,
+# dns-stream; and of offload.
 #
 # They come from scapy, that is, from somebody else's reading of the RFCs.  A
 # file's name says what the packet is.  Run it after adding one:
@@ -56,6 +56,11 @@ def dhcp4(name, options, tail=b"", **fields):
 
 def dns(name, **fields):
     write("dns", name, bytes(DNS(id=0x1234, **fields)))
+
+
+def dns_stream(name, step, *messages, tail=b""):
+    framed = b"".join(struct.pack("!H", len(m)) + m for m in messages)
+    write("dns-stream", name, bytes([step - 1]) + framed + tail)
 
 
 def offload(name, packet, gso_type, gso_size, start, offset, takes=0):
@@ -172,6 +177,18 @@ write("dns", "compressed",
                     "c010000100010000003c0004c0000201"))
 write("dns", "pointer-loop",
       bytes.fromhex("123401000001000000000000c00c00010001"))
+
+ASKED = bytes(DNS(id=1, rd=1, qd=DNSQR(qname=WEB)))
+dns_stream("one-query", 256, ASKED)
+dns_stream("three-queries-in-one-read", 256, ASKED, ASKED, ASKED)
+dns_stream("byte-by-byte", 1, ASKED, ASKED)
+dns_stream("split-length", len(ASKED) + 3, ASKED, ASKED)
+dns_stream("header-only", 256, ASKED[:12], ASKED)
+dns_stream("length-0", 256, ASKED, b"")
+dns_stream("length-below-header", 7, ASKED, ASKED[:11], ASKED)
+dns_stream("length-of-64-kib", 200, ASKED, tail=b"\xff\xff" + bytes(300))
+dns_stream("ends-within-length", 256, ASKED, tail=b"\0")
+dns_stream("ends-within-message", 256, ASKED, tail=b"\0\x20" + bytes(31))
 
 BULK = TCP(sport=1, dport=2, flags="FPA", seq=2**32 - 9) / Raw(bytes(4000))
 BURST = UDP(sport=1, dport=2) / Raw(bytes(3000))
