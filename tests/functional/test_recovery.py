@@ -28,6 +28,8 @@ from lib.instance import Instance
 from lib.vmm import ACK, RST, SYN, Vmm
 
 DEATHS = ['engine', 'both']
+# vmnet-run's --port; auto is vhost-user from QEMU 10.0 on.
+PORTS = ['stream', 'auto']
 SOON = 1.0          # seconds from a VMM's attempt to connect again
 MAC = '52:54:00:12:34:56'
 LOOPBACK = not services.host_addresses()[0]
@@ -439,8 +441,8 @@ def test_record_that_lies(idle_daemon, record):
 
 # Real guests
 
-def qemu_program():
-    """A QEMU that reconnects: VMNET_QEMU, else the distribution's."""
+def reconnecting_qemu():
+    """VMNET_QEMU, else the distribution's, and its major version."""
     program = os.environ.get('VMNET_QEMU') or shutil.which('qemu-system-x86_64')
     if not program:
         pytest.skip('needs qemu-system-x86_64')
@@ -449,21 +451,25 @@ def qemu_program():
     major = re.search(r'version (\d+)\.', text)
     if not major or int(major.group(1)) < 8:
         pytest.skip('needs QEMU 8.0 or later to reconnect')
-    return program
+    return program, int(major.group(1))
 
 
-@pytest.fixture
-def boot():
+@pytest.fixture(params=PORTS)
+def boot(request):
     """boot(name) -> (instance, guest) with a lease; ended after the test."""
-    program = qemu_program()
+    program, major = reconnecting_qemu()
+    kind = 'vhost-user' if request.param == 'auto' and major >= 10 else 'stream'
     instance = Instance()
 
     def start(name):
         guest = guests.run(name, 'vmnet-shared,id=net0'
-                           + (',host-loopback=on' if LOOPBACK else ''))
+                           + (',host-loopback=on' if LOOPBACK else ''),
+                           arguments=['--port', request.param])
         guest.wait_ready()
         guest.lease = guest.dhcp()
         assert guest.lease
+        with instance.qmp() as client:
+            assert {one['type'] for one in client.call('query-exports')} == {kind}
         return guest
 
     try:
