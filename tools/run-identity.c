@@ -48,7 +48,8 @@ static void scan_drive(RunArgs *args, const char *value)
         g_strcmp0(interface, "pflash") != 0 &&
         g_strcmp0(interface, "floppy") != 0 &&
         !opts_get_on(opts, "readonly") && !opts_get_on(opts, "read-only")) {
-        set_disk(args, opts_get(opts, "file"));
+        set_disk(args, opts_get(opts, "file") ?:
+                       opts_get(opts, "file.filename"));
     }
 }
 

@@ -276,13 +276,14 @@ int run_with_fd(Run *run)
     fd = vmnet_interface_steal_fd(interface);
     g_ptr_array_set_size(run->interfaces, 0);
     g_clear_pointer(&run->client, vmnet_client_unref);
+    /* Before: it may take the place of our standard error. */
+    run_tell(run->verbose, "descriptor %d: %s", run->fd,
+         run->port == RUN_PORT_DGRAM ?
+         "one frame a datagram" : "4-byte big-endian length, then the frame");
     if (!place_fd(fd, run->fd, &error)) {
         run_complain("%s", error->message);
         return EXIT_OWN_FAILURE;
     }
-    run_tell(run->verbose, "descriptor %d: %s", run->fd,
-         run->port == RUN_PORT_DGRAM ?
-         "one frame a datagram" : "4-byte big-endian length, then the frame");
     return execute(run, run->argv);
 }
 

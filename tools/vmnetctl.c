@@ -26,6 +26,7 @@ enum {
     TAKES_LINES = 1 << 2,
     TAKES_FOLLOW = 1 << 3,
     WITHOUT_DAEMON = 1 << 4,        /* works without one, too */
+    TAKES_JSON = 1 << 5,
 };
 
 typedef struct CtlCommand {
@@ -40,24 +41,24 @@ typedef struct CtlCommand {
 } CtlCommand;
 
 static const CtlCommand commands[] = {
-    { "status", NULL, 0, 0, WITHOUT_DAEMON, ctl_overview, "",
+    { "status", NULL, 0, 0, WITHOUT_DAEMON | TAKES_JSON, ctl_overview, "",
       "what runs, at a glance; the same without a command" },
-    { "leases", NULL, 0, 0, TAKES_NETWORK, ctl_leases, "",
+    { "leases", NULL, 0, 0, TAKES_JSON | TAKES_NETWORK, ctl_leases, "",
       "addresses of guests" },
-    { "forward", "add", 1, 1, TAKES_NETWORK | TAKES_PERSISTENT,
+    { "forward", "add", 1, 1, TAKES_JSON | TAKES_NETWORK | TAKES_PERSISTENT,
       ctl_forward_add, "[tcp:|udp:][ADDR:]PORT-GUEST:PORT",
       "let the outside in" },
-    { "forward", "list", 0, 0, TAKES_NETWORK, ctl_forward_list, "",
+    { "forward", "list", 0, 0, TAKES_JSON | TAKES_NETWORK, ctl_forward_list, "",
       "forwards" },
-    { "forward", "remove", 1, 1, 0, ctl_forward_remove,
+    { "forward", "remove", 1, 1, TAKES_JSON, ctl_forward_remove,
       "[tcp:|udp:][ADDR:]PORT", "remove a forward" },
     { "connect", NULL, 2, 2, TAKES_NETWORK, ctl_connect, "GUEST PORT",
       "join stdin and stdout to a guest's TCP port" },
-    { "log", NULL, 0, 0, WITHOUT_DAEMON | TAKES_LINES | TAKES_FOLLOW, ctl_log,
-      "", "the end of the daemon's log" },
-    { "stop", NULL, 0, 0, 0, ctl_stop, "",
+    { "log", NULL, 0, 0, WITHOUT_DAEMON | TAKES_JSON | TAKES_LINES | TAKES_FOLLOW,
+      ctl_log, "", "the end of the daemon's log" },
+    { "stop", NULL, 0, 0, TAKES_JSON, ctl_stop, "",
       "end the daemon, and every network" },
-    { "qmp", NULL, 0, 2, 0, ctl_qmp, "[COMMAND [JSON]]",
+    { "qmp", NULL, 0, 2, TAKES_JSON, ctl_qmp, "[COMMAND [JSON]]",
       "a QMP command, or those on stdin" },
 };
 
@@ -68,6 +69,7 @@ static const struct {
     const char *usage;
     const char *help;
 } special_options[] = {
+    { TAKES_JSON, "--json", "    --json", "print JSON" },
     { TAKES_NETWORK, "--network", "    --network NETWORK",
       "only what is on that network" },
     { TAKES_PERSISTENT, "--persistent", "    --persistent",
@@ -141,9 +143,7 @@ static void print_help(const char *name)
             flags |= commands[i].flags;
         }
     }
-    puts("\n      --system           the system instance of vmnetd");
-    puts("      --system           ask the system instance of vmnetd");
-    puts("      --json             print JSON");
+    puts("\n      --system           ask the system instance of vmnetd");
     for (i = 0; i < G_N_ELEMENTS(special_options); i++) {
         if (flags & special_options[i].flag) {
             printf("  %-21s  %s\n", special_options[i].usage,
@@ -297,6 +297,7 @@ static bool parse_options(Ctl *ctl, int argc, char **argv, int *ret_status)
         switch (c) {
         case OPTION_JSON:
             ctl->json = true;
+            ctl->given |= TAKES_JSON;
             break;
         case OPTION_NETWORK:
             ctl->network = optarg;

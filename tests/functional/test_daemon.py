@@ -54,6 +54,8 @@ def test_help_and_version(vmnetd, idle_daemon):
                    '--idle-timeout', '--log-file', '--log-level',
                    '--state-dir', '--no-supervisor'):
         assert option in shown.stdout
+    for kind in ('stream', 'dgram', 'vhost-user', 'tap'):
+        assert re.search(r'\b%s\b' % kind, shown.stdout)
     assert max(len(line) for line in shown.stdout.split('\n')) <= 80
     shown = run(idle_daemon, '--version')
     assert re.fullmatch(r'vmnetd \S+ \(protocol \d+, build \S+\)\n', shown.stdout)

@@ -340,6 +340,15 @@ def test_socket_is_used_by_a_child_that_stays_behind(real, port):
         wait_until(lambda: client.call('query-netdevs') == [])
 
 
+def test_nothing_is_said_into_the_socket(fake):
+    """Which may be the command's standard error."""
+    code = 'import socket; print(socket.socket(fileno=2).recv(99))'
+    done = fake.run('vmnet-run', '-v', '--network', 'shared', '--fd', '2', '--',
+                    sys.executable, '-c', code)
+    assert done.stdout == "b'hello'\n"
+    assert 'vmnet: descriptor 2: 4-byte' in done.stderr
+
+
 @pytest.mark.parametrize('network, expected', [
     ('shared', {'type': 'vmnet-shared'}),
     ('host', {'type': 'vmnet-host'}),

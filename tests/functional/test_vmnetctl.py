@@ -212,6 +212,7 @@ def test_last_line_before_the_next_file_is_followed(idle):
     (['stop', '-n', '1'], "'stop' does not take --lines"),
     (['--lines', '0', 'log'], "--lines '0': is not a number from 1 to"),
     (['connect', 'web'], 'usage: vmnetctl connect GUEST PORT'),
+    (['--json', 'connect', 'web', '22'], "'connect' does not take --json"),
 ])
 def test_mistakes(idle, argv, text):
     assert text in fails(idle, *argv)

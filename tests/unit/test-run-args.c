@@ -261,6 +261,8 @@ static void test_identity_makes_the_seed(void)
         { "q -hda /nonexistent/d.img" NET, "disk:/nonexistent/d.img/net0" },
         { "q -drive if=pflash,file=/fw -drive file=/nonexistent/d.img,if=none"
           NET, "disk:/nonexistent/d.img/net0" },
+        { "q -drive driver=qcow2,file.driver=file,file.filename=/nonexistent/d"
+          NET, "disk:/nonexistent/d/net0" },
         { "q -drive file=/nonexistent/i.iso,media=cdrom" NET, "any/net0" },
         { "q -cdrom /nonexistent/i.iso" NET, "any/net0" },
         { "q -blockdev file,filename=/nonexistent/d.img,node-name=n" NET,
