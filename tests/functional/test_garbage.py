@@ -543,6 +543,24 @@ def test_what_is_written_is_honoured_or_refused(client, key, wanted, in_force):
         client.call('netdev_del', id=ident)
 
 
+def test_strictly_the_addresses_must_be_those_of_the_defaults(daemon):
+    """Wherever a network that was made by defaults is."""
+    with Qmp(daemon.socket) as client:
+        client.call('netdev_add', type='vmnet-host', id='n0', network='lobby')
+        client.call('netdev_add', type='vmnet-host', id='n1', network='lobby',
+                    match='strict')
+        client.call('netdev_add', type='vmnet-shared', id='n2', network='hall',
+                    **{'start-address': '10.9.0.1', 'end-address': '10.9.0.99',
+                       'subnet-mask': '255.255.0.0',
+                       'nat66-prefix': 'fd12:3456:789a:1::'})
+        client.call('netdev_add', type='vmnet-shared', id='n3', network='hall')
+        refused(client, 'netdev_add', 'start-address', '10.9.0.1 is in force',
+                'end-address', '10.9.0.99 is in force', 'subnet-mask',
+                '255.255.0.0 is in force', 'nat66-prefix',
+                'fd12:3456:789a:1:: is in force', type='vmnet-shared', id='n4',
+                network='hall', match='strict')
+
+
 def test_modes_of_one_network_differ(daemon):
     with Qmp(daemon.socket) as client:
         client.call('netdev_add', type='vmnet-shared', id='n0', network='lab')

@@ -88,6 +88,57 @@ static void test_adopt_and_strict(Fixture *f, const void *unused)
     network_unref(network);
 }
 
+/* Addresses are options as well: those of the network's choice, or none. */
+static void test_strict_about_addresses(Fixture *f, const void *unused)
+{
+    NetworkConfig strict = config_of(NETWORK_MODE_SHARED);
+    g_autoptr(GError) error = NULL;
+    NetworkConfig written;
+    FreeRange range;
+    Network *network;
+
+    /* Wherever it is, being the default, it is. */
+    strict.match = NETWORK_MATCH_STRICT;
+    add_route((HostTable *)host_table(f->reg->host), "192.168.107.0", 24, true);
+    network = acquire(f, &strict);
+    g_assert_true(acquire(f, &strict) == network);
+    network_unref(network);
+    network_unref(network);
+
+    free_range(f, "strict", &range);
+    written = config_range(range.start, range.end, "255.255.255.0");
+    written.name = strict.name = "lab";
+    g_assert_true(ip_addr_parse("fd12:3456:789a:1::", &written.prefix6.addr));
+    written.prefix6.len = 64;
+    network = acquire(f, &written);
+    g_assert_null(network_acquire(f->reg, &strict, &error));
+    g_assert_true(g_pattern_match_simple(
+        "network 'lab' runs with another configuration: start-address of the "
+        "network's choice is wanted, * is in force; end-address *; subnet-mask "
+        "* 255.255.255.0 is in force; nat66-prefix * is wanted, "
+        "fd12:3456:789a:1:: is in force", error->message));
+    strict.has_range = true;
+    strict.start_address = written.start_address;
+    strict.end_address = written.end_address;
+    strict.subnet_mask = written.subnet_mask;
+    strict.prefix6 = written.prefix6;
+    g_assert_true(acquire(f, &strict) == network);
+    network_unref(network);
+
+    /* What was written then is kept, and not wanted now. */
+    network_unref(network);
+    strict.has_range = false;
+    strict.prefix6.addr.family = AF_UNSPEC;
+    network = acquire(f, &strict);
+    g_assert_false(network->state.addresses.written);
+    g_assert_cmphex(network->state.addresses.gateway, !=,
+                    written.start_address);
+    g_assert_false(ip_addr_equal(&network->state.prefix6.addr,
+                                 &written.prefix6.addr));
+    g_assert_false(network->state.prefix6_written);
+    network_unref(network);
+}
+
 static void test_own_network(Fixture *f, const void *unused)
 {
     NetworkConfig config = config_of(NETWORK_MODE_SHARED);
@@ -295,6 +346,7 @@ int main(int argc, char **argv)
     ADD("one-network-for-all", NULL, test_one_network_for_all);
     ADD("idle-networks-stop", NULL, test_idle_networks_stop);
     ADD("adopt-and-strict", NULL, test_adopt_and_strict);
+    ADD("strict-about-addresses", NULL, test_strict_about_addresses);
     ADD("addresses-select-a-network-of-their-own", NULL, test_own_network);
     ADD("a-subnet-of-the-host-is-refused", NULL, test_host_subnet_is_refused);
     ADD("macs", NULL, test_macs);

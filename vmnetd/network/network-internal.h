@@ -1,7 +1,8 @@
 /*
  * What the files of network/ share
  *
- *   config.c         what a user wrote: checked, and compared with what runs
+ *   config.c         what a user wrote: checked
+ *   config-compare.c ... and compared with what runs
  *   subnet.c         which addresses are free
  *   state.c          what is kept, as text; state-store.c: on disk
  *   network.c        a network: its parts made, wired, stopped
@@ -92,8 +93,11 @@ struct NetworkRegister {
 NetworkSettings network_settings_of(const NetworkConfig *config);
 /** network_addresses_written: @config has a range, checked. */
 NetworkAddresses network_addresses_written(const NetworkConfig *config);
+/** network_prefix6_key: what QEMU calls the IPv6 prefix. */
+const char *network_prefix6_key(NetworkMode mode);
 /** network_config_own_name: of a network for @config's addresses. (transfer full) */
 char *network_config_own_name(const NetworkConfig *config);
+/* config-compare.c */
 /**
  * network_config_differs: what @config wants otherwise than @network has it.
  * @addresses_only: look at nothing else

@@ -64,6 +64,8 @@ static bool plan_addresses(const SubnetTakers *takers, const char *name,
 
     if (config->has_range) {
         *addresses = network_addresses_written(config);
+    } else if (config->match == NETWORK_MATCH_STRICT && addresses->written) {
+        *addresses = (NetworkAddresses) { .prefix.addr.family = AF_UNSPEC };
     }
     before = addresses->prefix;
     if (before.addr.family == AF_INET) {
@@ -104,6 +106,10 @@ static bool plan_prefix6(const SubnetTakers *takers, const char *name,
     if (config->prefix6.addr.family == AF_INET6) {
         state->prefix6 = config->prefix6;
         state->prefix6_written = true;
+    } else if (config->match == NETWORK_MATCH_STRICT &&
+               state->prefix6_written) {
+        network_prefix6_random(&state->prefix6);
+        state->prefix6_written = false;
     }
     taken = subnet_is_taken(takers, &state->prefix6, &taker);
     if (taken == SUBNET_FREE) {
