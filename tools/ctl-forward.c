@@ -262,6 +262,16 @@ static JsonValue *query_forwards(Ctl *ctl, GError **error)
     return list;
 }
 
+static void add_lifetime(TextTable *table, const JsonValue *info)
+{
+    const char *lifetime = json_dict_get_string(info, "lifetime");
+    const char *error = json_dict_get_string(info, "error");
+    g_autofree char *text = error ?
+        g_strdup_printf("%s, not in force: %s", lifetime ?: "?", error) : NULL;
+
+    text_table_add(table, text ?: lifetime);
+}
+
 bool ctl_forward_list(Ctl *ctl, int argc, char **argv, GError **error)
 {
     g_autoptr(TextTable) table = text_table_new(forward_headers);
@@ -289,7 +299,7 @@ bool ctl_forward_list(Ctl *ctl, int argc, char **argv, GError **error)
         text_table_add(table, guest);
         text_table_add(table, json_dict_get_string(info, "network"));
         text_table_add(table, json_dict_get_string(info, "netdev"));
-        text_table_add(table, json_dict_get_string(info, "lifetime"));
+        add_lifetime(table, info);
     }
     if (!i) {
         puts("no forwards");

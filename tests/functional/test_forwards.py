@@ -14,6 +14,7 @@ import time
 import pytest
 
 from lib.instance import is_running
+from lib.qmp import QmpError
 from lib.vmm import Vmm
 
 MAC = '52:54:00:12:34:56'
@@ -127,6 +128,62 @@ def test_one_into_a_netdev_of_the_command_line(idle_daemon):
         client.call('forward-remove', host_address='127.0.0.1',
                     host_port=made['host-port'])
     wait_until(lambda: not os.path.exists(record))
+
+
+def test_one_that_is_kept_and_cannot_be_made(idle_daemon):
+    """It is listed, tried again, not doubled by who adds it again, removable."""
+    netdev = ['--netdev', 'vmnet-shared,id=net0']
+    kept = os.path.join(idle_daemon.state, 'vmnet/networks/shared/network')
+
+    def stop():
+        assert idle_daemon.run('vmnetctl', 'stop').returncode == 0
+        idle_daemon.daemon.wait()
+        idle_daemon.daemon = None
+
+    def add():
+        with idle_daemon.qmp() as client:
+            address = client.call('query-networks')[0]['pool-end']
+            return client.call('forward-add', guest_address=address,
+                               guest_port=22, lifetime='persistent',
+                               host_address='127.0.0.1', host_port=port)
+
+    def errors():
+        with idle_daemon.qmp() as client:
+            return [one.get('error') for one in client.call('query-forwards')]
+
+    def text():
+        with open(kept, encoding='utf-8') as file:
+            return file.read()
+
+    port = 0
+    idle_daemon.start(*netdev)
+    port = add()['host-port']
+    wait_written(kept, '127.0.0.1 %d' % port)
+    stop()
+    with socket.create_server(('127.0.0.1', port)):
+        idle_daemon.start(*netdev)
+        assert errors() == ['cannot listen on 127.0.0.1:%d/tcp: Address already '
+                            'in use' % port]
+        assert 'not in force: cannot listen on' in idle_daemon.run(
+            'vmnetctl', 'forward', 'list').stdout
+        with pytest.raises(QmpError, match='already in use'):
+            add()
+    add()
+    assert errors() == [None]
+    stop()
+    with socket.create_server(('127.0.0.1', port)):
+        idle_daemon.start(*netdev)
+        assert len(errors()) == 1
+        stop()
+    idle_daemon.start(*netdev)
+    assert errors() == [None]
+    stop()
+    with socket.create_server(('127.0.0.1', port)):
+        idle_daemon.start(*netdev)
+        assert idle_daemon.run('vmnetctl', 'forward', 'remove',
+                               '127.0.0.1:%d' % port).returncode == 0
+        assert errors() == []
+        wait_until(lambda: ' %d ' % port not in text())
 
 
 def test_one_whose_network_does_not_come_back(daemon):

@@ -340,6 +340,13 @@ def test_forward_list_and_remove(fake):
     assert 'no forwards' in ok(fake, 'forward', 'list', '--network', 'host')
 
 
+def test_forward_that_is_not_in_force(fake):
+    kept = {**FORWARD, 'lifetime': 'persistent', 'error': 'taken\x1b'}
+    fake.configure(answers={**ANSWERS, 'query-forwards': [kept]})
+    assert 'persistent, not in force: taken\\x1b' in ok(fake, 'forward', 'list')
+    assert json.loads(ok(fake, 'forward', 'list', '--json')) == [kept]
+
+
 def test_help_is_that_of_the_command(idle):
     shown = ok(idle, 'log', '--help')
     assert '--follow' in shown and '--persistent' not in shown

@@ -264,6 +264,90 @@ static void test_persistent_forward(Fixture *f, const void *unused)
     network_unref(network);
 }
 
+/* A program of the host's that listens there. */
+static int take_port(const IpEndpoint *at)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = ip_endpoint_to_sockaddr(at, &ss);
+    int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    g_assert_cmpint(bind(fd, (struct sockaddr *)&ss, len), ==, 0);
+    g_assert_cmpint(listen(fd, 1), ==, 0);
+    return fd;
+}
+
+/* The network again, whose only forward is in force or not. */
+static NetworkForward *start_again(Fixture *f, Network **network, bool in_force)
+{
+    g_autoptr(GPtrArray) list = NULL;
+    NetworkForward *forward;
+
+    network_unref(*network);
+    network_register_free(f->reg);
+    register_start(f);
+    if (!in_force) {
+        g_test_expect_message(NULL, G_LOG_LEVEL_WARNING, "network shared: a "
+                              "forward is kept, but not in force: *");
+    }
+    *network = with_loopback(f);
+    g_test_assert_expected_messages();
+    list = network_forwards(*network);
+    g_assert_cmpuint(list->len, ==, 1);
+    forward = g_ptr_array_index(list, 0);
+    g_assert_cmpint(!network_forward_error(forward), ==, in_force);
+    return forward;
+}
+
+static void test_persistent_forward_not_in_force(Fixture *f, const void *unused)
+{
+    Network *network = with_loopback(f);
+    NetworkForwardConfig config = {
+        .proto = IPPROTO_TCP, .host.addr = ip_addr_v4(INADDR_LOOPBACK),
+        .guest.port = 80, .persistent = true,
+    };
+    g_autoptr(GPtrArray) list = NULL;
+    NetworkForward *forward;
+    NetworkInfo info;
+    int fd;
+
+    network_info(network, &info);
+    config.guest.addr = ip_addr_v4(info.pool_first);
+    forward = network_forward_new(network, &config, NULL);
+    network_forward_info(forward, &config);
+    g_assert_null(network_forward_error(forward));
+
+    /* Somebody has its port: kept, and tried again. */
+    network_forwards_stop(network);
+    fd = take_port(&config.host);
+    forward = start_again(f, &network, false);
+    g_assert_nonnull(strstr(network_forward_error(forward),
+                            "Address already in use"));
+    g_assert_null(network_forward_new(network, &config, NULL));
+    g_assert_cmpuint(network->state.forwards->len, ==, 1);
+    close(fd);
+    start_again(f, &network, true);
+
+    /* Added again: one in the place of the other. */
+    network_forwards_stop(network);
+    fd = take_port(&config.host);
+    start_again(f, &network, false);
+    close(fd);
+    g_assert_nonnull(network_forward_new(network, &config, NULL));
+    list = network_forwards(network);
+    g_assert_cmpuint(list->len, ==, 1);
+    g_assert_null(network_forward_error(g_ptr_array_index(list, 0)));
+    g_assert_cmpuint(network->state.forwards->len, ==, 1);
+
+    network_forwards_stop(network);
+    fd = take_port(&config.host);
+    forward = start_again(f, &network, false);
+    network_forward_free(forward);
+    g_assert_cmpuint(network->state.forwards->len, ==, 0);
+    close(fd);
+    network_unref(network);
+}
+
 #define ADD(name, data, func) \
     g_test_add("/network/" name, Fixture, data, set_up, func, tear_down)
 
@@ -280,5 +364,7 @@ int main(int argc, char **argv)
     ADD("a-forward-is-refused", NULL, test_forward_is_refused);
     ADD("a-forward-needs-rights", NULL, test_forward_needs_rights);
     ADD("a-persistent-forward-is-kept", NULL, test_persistent_forward);
+    ADD("a-persistent-forward-is-not-in-force", NULL,
+        test_persistent_forward_not_in_force);
     return g_test_run();
 }

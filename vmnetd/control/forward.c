@@ -151,6 +151,7 @@ ForwardInfo *forward_describe_network(Network *network,
     }
     info->guest_port = config.guest.port;
     info->lifetime = lifetime;
+    info->error = g_strdup(network_forward_error(forward));
     return info;
 }
 

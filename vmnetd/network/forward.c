@@ -1,6 +1,10 @@
 /*
  * Forwards of a network, and the leases that they follow
  *
+ * A persistent forward that cannot be made when its network starts, such as one
+ * whose port somebody else has, is kept without a listener: it is listed with
+ * the reason, can be removed, and is tried again at the next start.
+ *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "network/network-internal.h"
@@ -13,12 +17,14 @@
  * @config: as it was asked for, the address of the guest excepted
  * @follows: the guest's address is that of the lease of config.port
  * @uplink: NULL: a persistent one that could not be made this time
+ * @error: why not; else NULL
  */
 struct NetworkForward {
     Network *network;
     NetworkForwardConfig config;
     bool follows;
     UplinkForward *uplink;
+    char *error;
 };
 
 G_GNUC_PRINTF(3, 4)
@@ -77,6 +83,20 @@ static bool check(const Network *network, const NetworkForwardConfig *config,
     return true;
 }
 
+/* @uplink: (transfer full) (nullable) */
+static NetworkForward *forward_append(Network *network,
+                                      const NetworkForwardConfig *config,
+                                      UplinkForward *uplink)
+{
+    NetworkForward *forward = g_new0(NetworkForward, 1);
+
+    forward->network = network;
+    forward->config = *config;
+    forward->uplink = uplink;
+    g_ptr_array_add(network->forwards, forward);
+    return forward;
+}
+
 static NetworkForward *forward_make(Network *network,
                                     const NetworkForwardConfig *config,
                                     GError **error)
@@ -99,25 +119,8 @@ static NetworkForward *forward_make(Network *network,
         return NULL;
     }
     in_force.host.port = uplink_forward_port(uplink);
-    forward = g_new0(NetworkForward, 1);
-    forward->network = network;
-    forward->config = in_force;
+    forward = forward_append(network, &in_force, uplink);
     forward->follows = follows;
-    forward->uplink = uplink;
-    g_ptr_array_add(network->forwards, forward);
-    return forward;
-}
-
-NetworkForward *network_forward_new(Network *network,
-                                    const NetworkForwardConfig *config,
-                                    GError **error)
-{
-    NetworkForward *forward = forward_make(network, config, error);
-
-    if (forward && config->persistent) {
-        g_array_append_val(network->state.forwards, forward->config);
-        network_save_soon(network);
-    }
     return forward;
 }
 
@@ -127,10 +130,16 @@ void network_forward_info(const NetworkForward *forward,
     *ret_config = forward->config;
 }
 
+const char *network_forward_error(const NetworkForward *forward)
+{
+    return forward->error;
+}
+
 static void forward_free(NetworkForward *forward)
 {
     uplink_forward_free(forward->uplink);
     g_ptr_array_remove(forward->network->forwards, forward);
+    g_free(forward->error);
     g_free(forward);
 }
 
@@ -148,6 +157,22 @@ static bool is_same(const NetworkForwardConfig *a,
            is_same_address(&a->host.addr, &b->host.addr);
 }
 
+/* The persistent one at the listener of @config, NULL if there is none. */
+static NetworkForward *find_kept(const Network *network,
+                                 const NetworkForwardConfig *config)
+{
+    unsigned i;
+
+    for (i = 0; i < network->forwards->len; i++) {
+        NetworkForward *forward = g_ptr_array_index(network->forwards, i);
+
+        if (forward->config.persistent && is_same(&forward->config, config)) {
+            return forward;
+        }
+    }
+    return NULL;
+}
+
 static void forget(NetworkForward *forward)
 {
     GArray *kept = forward->network->state.forwards;
@@ -160,6 +185,31 @@ static void forget(NetworkForward *forward)
         }
     }
     network_save_soon(forward->network);
+}
+
+/* On disk; in the place of one of the same listener that was not in force. */
+static void keep(NetworkForward *forward)
+{
+    Network *network = forward->network;
+    NetworkForward *former = find_kept(network, &forward->config);
+
+    forget(forward);
+    if (former != forward) {
+        forward_free(former);
+    }
+    g_array_append_val(network->state.forwards, forward->config);
+}
+
+NetworkForward *network_forward_new(Network *network,
+                                    const NetworkForwardConfig *config,
+                                    GError **error)
+{
+    NetworkForward *forward = forward_make(network, config, error);
+
+    if (forward && config->persistent) {
+        keep(forward);
+    }
+    return forward;
 }
 
 void network_forward_free(NetworkForward *forward)
@@ -190,18 +240,25 @@ GPtrArray *network_forwards(Network *network)
 
 void network_forwards_start(Network *network)
 {
-    const GArray *kept = network->state.forwards;
-    unsigned i;
+    GArray *kept = network->state.forwards;
+    unsigned i = 0;
 
-    for (i = 0; i < kept->len; i++) {
+    while (i < kept->len) {
         const NetworkForwardConfig *config =
             &g_array_index(kept, NetworkForwardConfig, i);
         g_autoptr(GError) error = NULL;
 
+        if (find_kept(network, config)) {
+            g_array_remove_index(kept, i);
+            continue;
+        }
         if (!forward_make(network, config, &error)) {
             g_warning("network %s: a forward is kept, but not in force: %s",
                       network->name, error->message);
+            forward_append(network, config, NULL)->error =
+                g_strdup(error->message);
         }
+        i++;
     }
 }
 

@@ -214,12 +214,14 @@ void network_forward_info(const NetworkForward *forward,
                           NetworkForwardConfig *ret_config);
 /**
  * network_forward_free: stop listening. A persistent one is taken off the disk
+/** network_forward_error: why a persistent one is not in force; NULL: it is. */
+const char *network_forward_error(const NetworkForward *forward);
  * as well, unless this comes from NetworkOps.stopped.
  */
 void network_forward_free(NetworkForward *forward);
 /**
- * network_forwards: the persistent ones, made from disk or since: they belong
- * to the network, which ends them when it stops.
+ * network_forwards: the persistent ones, made from disk or since, also those
+ * not in force: they belong to the network, which ends them when it stops.
  *
  * Returns: (transfer container) (element-type NetworkForward)
  */
