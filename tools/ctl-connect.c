@@ -4,11 +4,14 @@
  * Theory of operation
  *
  * A forward on 127.0.0.1, at a port that the kernel chooses, lives as long as
- * our connection to vmnetd; we connect to it.  Then bytes go both ways until
- * both have ended: the end of stdin is passed on (half close), and what the
- * guest still sends is written.  A direction reads only when what it read
- * before has been written, so that a slow side slows its other side and
- * nothing is kept but one buffer.
+ * our connection to vmnetd; we connect to it.  Loopback is every local user's,
+ * the guest's port is not: our socket is bound before, and vmnetd lets in only
+ * who comes from its port.
+ *
+ * Then bytes go both ways until both have ended: the end of stdin is passed on
+ * (half close), and what the guest still sends is written.  A direction reads
+ * only when what it read before has been written, so that a slow side slows its
+ * other side and nothing is kept but one buffer.
  *
  * stdin and stdout may be shared with other processes and keep their flags:
  * they are polled, and no more is written at once than a ready pipe takes.
@@ -46,26 +49,46 @@ static bool is_pending(const Pipe *pipe)
     return pipe->begin < pipe->end;
 }
 
-static int connect_loopback(int64_t port, GError **error)
+static struct sockaddr_in loopback(uint16_t port)
 {
-    struct sockaddr_in addr = {
+    return (struct sockaddr_in){
         .sin_family = AF_INET,
         .sin_port = htons(port),
         .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
     };
-    int one = 1;
+}
+
+/* Returns: a socket at a port of 127.0.0.1 that nobody else can have; or -1. */
+static int bind_loopback(uint16_t *ret_port, GError **error)
+{
+    struct sockaddr_in addr = loopback(0);
+    socklen_t len = sizeof(addr);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
-        ctl_fail(error, "cannot connect to 127.0.0.1:%d: %s", (int)port,
+    if (fd < 0 || bind(fd, (struct sockaddr *)&addr, len) < 0 ||
+        getsockname(fd, (struct sockaddr *)&addr, &len) < 0) {
+        ctl_fail(error, "cannot have a port of 127.0.0.1: %s",
                  g_strerror(errno));
         if (fd >= 0) {
             close(fd);
         }
         return -1;
     }
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    *ret_port = ntohs(addr.sin_port);
     return fd;
+}
+
+static bool connect_loopback(int fd, uint16_t port, GError **error)
+{
+    struct sockaddr_in addr = loopback(port);
+    int one = 1;
+
+    if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
+        return ctl_fail(error, "cannot connect to 127.0.0.1:%u: %s", port,
+                        g_strerror(errno));
+    }
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    return true;
 }
 
 /* The events that a direction waits for, on its two descriptors. */
@@ -186,16 +209,14 @@ static bool join(int guest, GError **error)
                                g_strerror(errnum));
 }
 
-bool ctl_connect(Ctl *ctl, int argc, char **argv, GError **error)
+/* Returns: whether @guest, which is bound to @own_port, leads to @port there. */
+static bool reach(Ctl *ctl, int guest, uint16_t own_port, const char *name,
+                  int64_t port, GError **error)
 {
     g_autoptr(JsonValue) args = json_dict();
     g_autoptr(JsonValue) info = NULL;
-    int64_t port;
-    bool joined;
-    int guest;
 
-    if (!forward_spec_parse_port(argv[1], 1, &port, error) ||
-        !ctl_set_guest(ctl, args, argv[0], error)) {
+    if (!ctl_set_guest(ctl, args, name, error)) {
         return false;
     }
     json_dict_set_string(args, "protocol", "tcp");
@@ -203,17 +224,29 @@ bool ctl_connect(Ctl *ctl, int argc, char **argv, GError **error)
     json_dict_set_int(args, "host-port", 0);
     json_dict_set_int(args, "guest-port", port);
     json_dict_set_string(args, "lifetime", "client");
+    json_dict_set_int(args, "client-port", own_port);
     info = vmnet_client_execute(ctl->client, "forward-add",
                                 g_steal_pointer(&args), error);
-    if (!info) {
+    return info && connect_loopback(guest, ctl_int(info, "host-port"), error);
+}
+
+bool ctl_connect(Ctl *ctl, int argc, char **argv, GError **error)
+{
+    uint16_t own_port;
+    int64_t port;
+    bool done;
+    int guest;
+
+    if (!forward_spec_parse_port(argv[1], 1, &port, error)) {
         return false;
     }
-    guest = connect_loopback(ctl_int(info, "host-port"), error);
+    guest = bind_loopback(&own_port, error);
     if (guest < 0) {
         return false;
     }
     signal(SIGPIPE, SIG_IGN);
-    joined = join(guest, error);
+    done = reach(ctl, guest, own_port, argv[0], port, error) &&
+           join(guest, error);
     close(guest);
-    return joined;
+    return done;
 }

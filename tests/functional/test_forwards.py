@@ -186,6 +186,35 @@ def test_one_that_is_kept_and_cannot_be_made(idle_daemon):
         wait_until(lambda: ' %d ' % port not in text())
 
 
+def test_one_for_a_single_connection(daemon):
+    """Whoever else comes is reset, and the guest does not hear of it."""
+    with daemon.qmp() as client, socket.socket() as ours:
+        path = daemon.netdev(client, lifetime='export', mac=MAC)[1]
+        ours.bind(('127.0.0.1', 0))
+        own = ours.getsockname()[1]
+        rule = {'netdev': 'n1', 'guest_port': 22, **LOOPBACK}
+        for more, text in [
+                ({'lifetime': 'client', 'client_port': 0}, 'is not a port'),
+                ({'client_port': own}, "lifetime 'client'"),
+                ({'lifetime': 'client', 'client_port': own, 'protocol': 'udp'},
+                 "protocol 'tcp'")]:
+            with pytest.raises(QmpError, match=text):
+                client.call('forward-add', **rule, **more)
+        with Vmm(path, MAC) as vmm:
+            vmm.lease()
+            port = client.call('forward-add', lifetime='client',
+                               client_port=own, **rule)['host-port']
+            with socket.socket() as other:
+                other.settimeout(5)
+                other.connect(('127.0.0.1', port))
+                with pytest.raises(ConnectionResetError):
+                    other.recv(1)
+            assert client.call('query-networks')[0]['tcp-flows'] == 0
+            ours.setblocking(False)
+            ours.connect_ex(('127.0.0.1', port))
+            assert vmm.await_syn(22)
+
+
 def test_one_whose_network_does_not_come_back(daemon):
     """No netdev that is recorded is on it: neither is the forward."""
     with daemon.qmp() as client:

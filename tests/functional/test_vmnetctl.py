@@ -352,6 +352,8 @@ def test_help_is_that_of_the_command(idle):
     assert '--follow' in shown and '--persistent' not in shown
     assert 'forward add' in ok(idle, '-h', 'forward')
     assert 'connect GUEST PORT' in ok(idle, '--help')
+    assert ok(idle, '--help').count('--system') == 1
+    assert '--json' not in ok(idle, 'connect', '--help')
 
 
 # connect
@@ -394,14 +396,21 @@ def connect(fake, data, **options):
 
 
 def test_connect_asks_for_a_forward_of_its_own(fake):
-    Service(fake, lambda sock: sock.sendall(b'SSH-2.0'))
+    """Which lets in nobody but itself."""
+    peers = []
+
+    def handler(sock):
+        peers.append(sock.getpeername())
+        sock.sendall(b'SSH-2.0')
+
+    Service(fake, handler)
     done = connect(fake, b'')
     assert done.stdout == b'SSH-2.0'
     assert done.returncode == 0, done.stderr
     assert fake.requests('forward-add')[-1] == {
         'protocol': 'tcp', 'host-address': '127.0.0.1', 'host-port': 0,
         'guest': 'web', 'network': 'shared', 'guest-port': 22,
-        'lifetime': 'client'}
+        'lifetime': 'client', 'client-port': peers[0][1]}
 
 
 def test_connect_passes_the_end_of_input_and_reads_on(fake):

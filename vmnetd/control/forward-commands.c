@@ -99,6 +99,28 @@ static bool read_guest(Network *network, const ForwardOptions *options,
     return true;
 }
 
+static bool check_client_port(const ForwardOptions *options,
+                              ForwardLifetime lifetime, GError **error)
+{
+    bool is_udp = options->has_protocol
+                  && options->protocol == FORWARD_PROTOCOL_UDP;
+
+    if (!options->has_client_port) {
+        return true;
+    }
+    if (!options->client_port) {
+        refuse(error, "client-port 0 is not a port");
+        return false;
+    }
+    if (!options->host_address || is_udp
+        || lifetime != FORWARD_LIFETIME_CLIENT) {
+        refuse(error, "client-port %u needs 'host-address', protocol 'tcp' and "
+               "lifetime 'client'", options->client_port);
+        return false;
+    }
+    return true;
+}
+
 static bool check_options(const ForwardOptions *options, GError **error)
 {
     ForwardLifetime lifetime = options->has_lifetime ? options->lifetime
@@ -123,7 +145,7 @@ static bool check_options(const ForwardOptions *options, GError **error)
                "a netdev is not kept");
         return false;
     }
-    return true;
+    return check_client_port(options, lifetime, error);
 }
 
 ForwardInfo *forward_add(Client *client, const ForwardOptions *options,
@@ -159,6 +181,7 @@ ForwardInfo *forward_add(Client *client, const ForwardOptions *options,
     config.host.port = options->host_port;
     config.guest.port = options->guest_port;
     config.persistent = lifetime == FORWARD_LIFETIME_PERSISTENT;
+    config.client_port = options->has_client_port ? options->client_port : 0;
 
     forward = forward_make(control, network, &config, error);
     if (!forward) {

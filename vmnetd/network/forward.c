@@ -119,6 +119,11 @@ static NetworkForward *forward_make(Network *network,
         return NULL;
     }
     in_force.host.port = uplink_forward_port(uplink);
+    if (config->client_port) {
+        const IpEndpoint client = { config->host.addr, config->client_port };
+
+        uplink_forward_set_client(uplink, &client);
+    }
     forward = forward_append(network, &in_force, uplink);
     forward->follows = follows;
     return forward;

@@ -198,12 +198,14 @@ void network_mac_release(Network *network, const MacAddr *mac);
  * @host.addr: AF_UNSPEC: every address
  * @guest.addr: AF_UNSPEC: follows the lease of @port
  * @persistent: kept on disk with the network
+ * @client_port: TCP: only who comes from there, at host.addr; 0: everybody
  */
 typedef struct NetworkForwardConfig {
     uint8_t proto;
     IpEndpoint host, guest;
     uint32_t port;
     bool persistent;
+    uint16_t client_port;
 } NetworkForwardConfig;
 
 NetworkForward *network_forward_new(Network *network,
@@ -212,10 +214,10 @@ NetworkForward *network_forward_new(Network *network,
 /** The config in force: the port chosen, the guest's address of now. */
 void network_forward_info(const NetworkForward *forward,
                           NetworkForwardConfig *ret_config);
-/**
- * network_forward_free: stop listening. A persistent one is taken off the disk
 /** network_forward_error: why a persistent one is not in force; NULL: it is. */
 const char *network_forward_error(const NetworkForward *forward);
+/**
+ * network_forward_free: stop listening. A persistent one is taken off the disk
  * as well, unless this comes from NetworkOps.stopped.
  */
 void network_forward_free(NetworkForward *forward);

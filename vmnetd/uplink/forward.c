@@ -37,10 +37,11 @@ typedef struct Listener {
     bool has_warned;            /* that accept() failed: once */
 } Listener;
 
+/* @client: who alone may come; AF_UNSPEC: everybody */
 struct UplinkForward {
     Uplink *uplink;
     uint8_t proto;
-    IpEndpoint host, guest;
+    IpEndpoint host, guest, client;
     Listener listeners[FORWARD__MAX];
 };
 
@@ -62,6 +63,16 @@ static void listener_close(Listener *listener)
 
 /* Accepting */
 
+static bool may_come(const UplinkForward *forward, const IpEndpoint *peer)
+{
+    const IpEndpoint *client = &forward->client;
+
+    return client->addr.family == AF_UNSPEC ||
+           (client->port == peer->port &&
+            client->addr.family == peer->addr.family &&
+            ip_addr_equal(&client->addr, &peer->addr));
+}
+
 /* The client gets a reset: nobody is there to speak with. */
 static void refuse(int fd)
 {
@@ -79,7 +90,8 @@ static void accepted(UplinkForward *forward, int fd,
     IpEndpoint peer;
 
     if (forward->guest.addr.family == AF_UNSPEC ||
-        !ip_endpoint_from_sockaddr(addr, len, &peer)) {
+        !ip_endpoint_from_sockaddr(addr, len, &peer) ||
+        !may_come(forward, &peer)) {
         refuse(fd);
         return;
     }
@@ -391,6 +403,11 @@ void uplink_forward_set_guest(UplinkForward *forward, const IpAddr *guest)
                                       &forward->guest);
         }
     }
+}
+
+void uplink_forward_set_client(UplinkForward *forward, const IpEndpoint *client)
+{
+    forward->client = *client;
 }
 
 void uplink_forward_free(UplinkForward *forward)

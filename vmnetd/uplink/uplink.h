@@ -85,6 +85,8 @@ UplinkForward *uplink_forward_new(Uplink *uplink, uint8_t proto,
                                   const IpEndpoint *guest, GError **error);
 uint16_t uplink_forward_port(const UplinkForward *forward);
 void uplink_forward_set_guest(UplinkForward *forward, const IpAddr *guest);
+/** uplink_forward_set_client: others than @client are refused; for TCP. */
+void uplink_forward_set_client(UplinkForward *forward, const IpEndpoint *client);
 void uplink_forward_free(UplinkForward *forward);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Uplink, uplink_free)
