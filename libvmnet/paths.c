@@ -92,17 +92,33 @@ static bool is_our_dir(const char *path)
            st.st_uid == geteuid();
 }
 
-static bool is_there(const char *path)
-{
-    return access(path, F_OK) == 0;
-}
-
 /* A variable counts if it is an absolute path (XDG base directories). */
 static const char *env_absolute(const char *name)
 {
     const char *value = g_getenv(name);
 
     return value && value[0] == '/' ? value : NULL;
+}
+
+/*
+ * Ours, or not there, and it would not be made in another user's directory;
+ * root's may be everybody's, as /tmp is.
+ */
+static bool is_or_becomes_ours(const char *path)
+{
+    g_autofree char *parent = g_strdup(path);
+    struct stat st = { 0 };
+
+    if (stat(path, &st) == 0) {
+        return is_our_dir(path);
+    }
+    do {
+        char *shorter = g_path_get_dirname(parent);
+
+        g_free(parent);
+        parent = shorter;
+    } while (stat(parent, &st) < 0 && strcmp(parent, "/") != 0);
+    return st.st_uid == geteuid() || st.st_uid == 0;
 }
 
 /*
@@ -154,7 +170,7 @@ char *vmnet_paths_state_dir(bool create, GError **error)
     const char *xdg = env_absolute("XDG_STATE_HOME");
     g_autofree char *path = NULL;
 
-    if (xdg && (!is_there(xdg) || is_our_dir(xdg))) {
+    if (xdg && is_or_becomes_ours(xdg)) {
         path = g_build_filename(xdg, "vmnet", NULL);
     } else {
         path = g_build_filename(home_dir(), ".local", "state", "vmnet", NULL);

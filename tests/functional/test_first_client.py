@@ -226,7 +226,9 @@ def test_one_daemon_from_every_environment(instance):
         os.chown(other, 65534, 65534)
     mark = {'VMNET_TEST': instance.folder}
     found = found_from(
-        instance, {**mark, 'HOME': home},
+        # The first one's daemon tells its state directory.
+        instance, {**mark, 'HOME': home, 'XDG_STATE_HOME': other + '/a/state'},
+        {**mark, 'HOME': home},
         {**mark, 'HOME': home, 'XDG_RUNTIME_DIR': instance.runtime},
         {**mark, 'HOME': home, 'XDG_RUNTIME_DIR': '/nowhere'},
         {**mark, 'HOME': other}, {**mark, 'HOME': home, 'TMPDIR': home},
@@ -236,6 +238,7 @@ def test_one_daemon_from_every_environment(instance):
         assert state == os.path.join(home, '.local', 'state', 'vmnet')
         assert path == '/tmp/vmnet-%d/vmnetd.sock' % os.getuid()
         assert found == [found[0]] * len(found)
+        assert os.listdir(other) == []
     finally:
         os.kill(pid, signal.SIGTERM)
         wait_ended(pid)

@@ -178,6 +178,28 @@ static void test_gone_or_foreign_xdg_is_ignored(Fixture *f, const void *data)
     }
 }
 
+/* What is not there yet is made, but not in another user's directory. */
+static void test_state_dir_below_what_is_there(Fixture *f, const void *data)
+{
+    g_autofree char *parent = g_build_filename(f->dir, "parent", NULL);
+    g_autofree char *state = g_build_filename(parent, "local", "state", NULL);
+    g_autofree char *path = NULL;
+
+    g_setenv("XDG_STATE_HOME", state, TRUE);
+    g_setenv("HOME", f->dir, TRUE);
+    g_assert_cmpint(g_mkdir(parent, 0700), ==, 0);
+    path = vmnet_paths_state_dir(false, NULL);
+    g_assert_true(g_str_has_prefix(path, state));
+    if (chown(parent, geteuid() + 1, -1) < 0) {
+        g_test_skip("needs root, to give a directory away");
+        return;
+    }
+    g_clear_pointer(&path, g_free);
+    path = vmnet_paths_state_dir(false, NULL);
+    g_assert_nonnull(path);
+    g_assert_false(g_str_has_prefix(path, state));
+}
+
 static void test_state_lock_names_its_holder(Fixture *f, const void *data)
 {
     g_autoptr(GError) error = NULL;
@@ -315,6 +337,7 @@ int main(int argc, char **argv)
     ADD("socket/by-environment", test_socket_by_environment);
     ADD("runtime-dir/gone-or-foreign-ignored",
         test_gone_or_foreign_xdg_is_ignored);
+    ADD("state-dir/below-what-is-there", test_state_dir_below_what_is_there);
     ADD("lock/state-names-holder", test_state_lock_names_its_holder);
     ADD("lock/held-once", test_lock_is_held_once);
     ADD("unix/odd-paths", test_sockets_at_odd_paths);
