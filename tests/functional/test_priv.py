@@ -143,6 +143,29 @@ def test_users_have_their_own(system):
         process.communicate(timeout=20)
 
 
+def test_name_of_another_users_machine_is_taken(system):
+    """Also while that one has no VMM: nobody else takes its place."""
+    system.start()
+    netdev = {'type': 'vmnet-shared', 'id': 'n0', 'vm': 'one',
+              'lifetime': 'export', 'mac-seed': 'one'}
+    export = {'execute': 'export-add',
+              'arguments': {'type': 'stream', 'id': 'e0', 'netdev': 'n0',
+                            'addr': {'type': 'unix'}}}
+    owner, answer = qmp(system, 12345,
+                        {'execute': 'netdev_add', 'arguments': netdev}, export)
+    owner.communicate(timeout=20)
+    with system.qmp() as client:
+        as_user(12345, '-c', 'import socket, sys\n'
+                'socket.socket(socket.AF_UNIX).connect(sys.argv[1])',
+                answer['return']['path']).communicate(timeout=20)
+        client.wait_event('EXPORT_DISCONNECTED')
+        client.call('netdev_add', **netdev)
+        machines = [(one['vm'], one['mac'])
+                    for one in client.call('query-netdevs')]
+    assert sorted(vm for vm, _ in machines) == ['one', 'one-2']
+    assert machines[0][1] != machines[1][1]
+
+
 def test_datagrams_are_not_exported_by_path(system):
     system.start()
     with system.qmp() as client:

@@ -74,6 +74,29 @@ def pid_in(path):
     return int(content)
 
 
+def test_daemonized_twice(instance, qemu):
+    """The first one's own process has ended when the second one comes."""
+    pidfiles = [os.path.join(instance.folder, 'pid%d' % n) for n in range(2)]
+    pids = []
+    try:
+        for pidfile in pidfiles:
+            done = instance.run('vmnet-run', qemu, *OPTIONS, '-daemonize',
+                                '-pidfile', pidfile)
+            assert done.returncode == 0, done.stderr
+            pids.append(pid_in(pidfile))
+        with instance.qmp() as client:
+            wait_until(lambda: [one['connected'] for one in
+                                client.call('query-exports')] == [True] * 4)
+            assert sorted(one['id'] for one in client.call('query-netdevs')) \
+                == ['lv-2/hostnet0', 'lv-2/hostnet1', 'lv/hostnet0',
+                    'lv/hostnet1']
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGTERM)
+    with instance.qmp() as client:
+        wait_until(lambda: client.call('query-netdevs') == [])
+
+
 def check_and_end(instance, pid):
     """It has its networks; when it goes, so do its netdevs."""
     try:

@@ -78,7 +78,6 @@ Client *client_new(Control *control, int fd, pid_t pid, uid_t uid, GError **erro
     };
 
     client->control = control;
-    client->pid = pid;
     client->uid = uid;
     client->fds = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
                                         close_fd);
@@ -86,6 +85,7 @@ Client *client_new(Control *control, int fd, pid_t pid, uid_t uid, GError **erro
         client->name = g_strdup("vmnetd");
         return g_steal_pointer(&client);
     }
+    peer_process_read(&client->process, fd);
     client->name = g_strdup_printf("%d", (int)pid);
     client->qmp = qmp_session_new(&config, error);
     if (!client->qmp) {
@@ -109,6 +109,7 @@ void client_free(Client *client)
     }
     qmp_session_free(client->qmp);
     g_hash_table_unref(client->fds);
+    peer_process_clear(&client->process);
     g_free(client->name);
     g_free(client);
 }

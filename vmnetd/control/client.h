@@ -11,18 +11,20 @@
 #define VMNETD_CONTROL_CLIENT_H
 
 #include "control/control.h"
+#include "control/peer-process.h"
 
 /**
  * Client:
  * @qmp: NULL: the command line
  * @name: default for a netdev's VM: the pid, "vmnetd" for the command line
+ * @process: who connected
  * @fds: name to descriptor, what getfd received
  */
 struct Client {
     Control *control;
     QmpSession *qmp;
     char *name;
-    pid_t pid;
+    PeerProcess process;
     uid_t uid;
     GHashTable *fds;
 };

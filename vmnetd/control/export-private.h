@@ -42,8 +42,8 @@ bool export_open_tap(ControlExport *export, Client *client, GError **error);
  */
 int export_take_fd(Client *client, const char *name, GError **error);
 
-/** export_attached: the port has a VMM; @vmm_pid is 0 if not known. */
-void export_attached(ControlExport *export, pid_t vmm_pid);
+/** export_attached: the port has a VMM, @vmm (contents transferred). */
+void export_attached(ControlExport *export, PeerProcess *vmm);
 /** export_attach: a VMM is there: give @fd (transfer full) to the port. */
 bool export_attach(ControlExport *export, int fd, GError **error);
 /** export_watch: look for VMMs, unless nothing could be done with one. */

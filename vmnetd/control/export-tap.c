@@ -123,7 +123,7 @@ bool export_open_tap(ControlExport *export, Client *client, GError **error)
         }
     }
     if (ok) {
-        export_attached(export, 0);
+        export_attached(export, &(PeerProcess) { 0 });
     }
     return ok;
 }

@@ -23,6 +23,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -35,27 +36,16 @@
 #define RETRY_MS 250
 #define DRAIN_MAX 4096
 
-/* The process at the other end; 0: not known. */
-static pid_t peer_pid(int fd)
-{
-    struct ucred peer;
-    socklen_t len = sizeof(peer);
-
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0) {
-        return 0;
-    }
-    return MAX(peer.pid, 0);
-}
-
-static void set_connected(ControlExport *export, bool connected, pid_t vmm_pid,
+/* @vmm: who connected (contents transferred), NULL: nobody is any more. */
+static void set_connected(ControlExport *export, PeerProcess *vmm,
                           const char *reason)
 {
     g_autofree char *full_id = export_full_id(export);
     ControlNetdev *netdev = export->netdev;
 
-    export->connected = connected;
-    if (connected) {
-        netdev_connected(netdev, vmm_pid);
+    export->connected = vmm != NULL;
+    if (vmm) {
+        netdev_connected(netdev, vmm);
         g_message("export %s: a VMM connected", full_id);
         event_send(export->control, QAPI_EVENT_EXPORT_CONNECTED,
                    qapi_event_encode_EXPORT_CONNECTED(full_id, netdev->full_id));
@@ -70,20 +60,22 @@ static void set_connected(ControlExport *export, bool connected, pid_t vmm_pid,
     }
 }
 
-void export_attached(ControlExport *export, pid_t vmm_pid)
+void export_attached(ControlExport *export, PeerProcess *vmm)
 {
     export_apply_offloads(export);
-    set_connected(export, true, vmm_pid, NULL);
+    set_connected(export, vmm, NULL);
 }
 
 bool export_attach(ControlExport *export, int fd, GError **error)
 {
-    pid_t vmm_pid = peer_pid(fd);
+    PeerProcess vmm = { 0 };
 
+    peer_process_read(&vmm, fd);
     if (!port_connect(export->netdev->port, export_kind(export), fd, error)) {
+        peer_process_clear(&vmm);
         return false;
     }
-    export_attached(export, vmm_pid);
+    export_attached(export, &vmm);
     return true;
 }
 
@@ -242,7 +234,7 @@ void export_disconnected(ControlExport *export, const char *reason)
     int waiting_fd = export->waiting_fd;
 
     export->waiting_fd = -1;
-    set_connected(export, false, 0, reason);
+    set_connected(export, NULL, reason);
     loop_timer_disarm(export->timer);
     if (waiting_fd >= 0) {
         export_attach_or_log(export, waiting_fd);
@@ -254,6 +246,14 @@ void export_disconnected(ControlExport *export, const char *reason)
     export_watch(export);
 }
 
+bool export_has_caller(const ControlExport *export)
+{
+    struct pollfd caller = { .fd = export->listen_fd, .events = POLLIN };
+
+    /* poll() passes over a descriptor of -1. */
+    return export->waiting_fd >= 0 || poll(&caller, 1, 0) > 0;
+}
+
 void export_free(ControlExport *export)
 {
     if (!export) {
@@ -261,7 +261,7 @@ void export_free(ControlExport *export)
     }
     if (export->connected) {
         port_disconnect(export->netdev->port);
-        set_connected(export, false, 0, NULL);
+        set_connected(export, NULL, NULL);
     }
     loop_watch_free(export->watch);
     loop_timer_free(export->timer);

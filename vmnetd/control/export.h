@@ -7,6 +7,7 @@
 #define VMNETD_CONTROL_EXPORT_H
 
 #include "control/control.h"
+#include "control/peer-process.h"
 
 typedef struct ExportDriver ExportDriver;
 
@@ -50,6 +51,9 @@ void export_free(ControlExport *export);
 
 /** export_disconnected: the VMM went (from the port). */
 void export_disconnected(ControlExport *export, const char *reason);
+
+/** export_has_caller: a VMM has come that was not let in yet. */
+bool export_has_caller(const ControlExport *export);
 
 /** export_full_id: VM/ID. (transfer full) */
 char *export_full_id(const ControlExport *export);

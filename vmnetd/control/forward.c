@@ -217,22 +217,41 @@ static void record_one(const ControlForward *forward, JsonValue *list)
     json_list_append(list, qapi_encode_ForwardInfo(info));
 }
 
+/* Those in its own list. */
+static void record_own(const ControlNetdev *netdev, JsonValue *list)
+{
+    unsigned i;
+
+    for (i = 0; i < netdev->forwards->len; i++) {
+        record_one(g_ptr_array_index(netdev->forwards, i), list);
+    }
+}
+
 JsonValue *forward_record(Control *control)
 {
     JsonValue *list = json_list();
-    unsigned i, j;
+    unsigned i;
 
     for (i = 0; i < control->forwards->len; i++) {
         record_one(g_ptr_array_index(control->forwards, i), list);
     }
     for (i = 0; i < control->netdevs->len; i++) {
-        ControlNetdev *netdev = g_ptr_array_index(control->netdevs, i);
-
-        for (j = 0; j < netdev->forwards->len; j++) {
-            record_one(g_ptr_array_index(netdev->forwards, j), list);
-        }
+        record_own(g_ptr_array_index(control->netdevs, i), list);
     }
     return list;
+}
+
+void forward_record_netdev(const ControlNetdev *netdev, JsonValue *list)
+{
+    const GPtrArray *others = netdev->control->forwards;
+    unsigned i;
+
+    for (i = 0; i < others->len; i++) {
+        if (is_of_netdev(g_ptr_array_index(others, i), netdev)) {
+            record_one(g_ptr_array_index(others, i), list);
+        }
+    }
+    record_own(netdev, list);
 }
 
 JsonValue *forward_record_hostfwd(const ControlNetdev *netdev)

@@ -53,6 +53,8 @@ ForwardInfo *forward_add(Client *client, const ForwardOptions *options,
                          GError **error);
 /** forward_record: ForwardOptions of those that a restart would lose. */
 JsonValue *forward_record(Control *control);
+/** forward_record_netdev: add those that follow @netdev to @list. */
+void forward_record_netdev(const ControlNetdev *netdev, JsonValue *list);
 /** forward_record_hostfwd: the rules of @netdev that are in force, with the
  * ports that were chosen. (transfer full) a list of strings. */
 JsonValue *forward_record_hostfwd(const ControlNetdev *netdev);

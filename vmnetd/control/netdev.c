@@ -11,6 +11,9 @@
  *            made again --30 s--> removed    the same, after a daemon's death
  *   daemon   removed at the end
  *
+ * One to which nobody can come back goes sooner if another netdev wants what it
+ * has; see orphan.c.
+ *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "control/netdev.h"
@@ -25,6 +28,7 @@
 #include "control/forward.h"
 #include "control/hostfwd.h"
 #include "control/netdev-config.h"
+#include "control/orphan.h"
 #include "control/record.h"
 #include "limits.h"
 #include "qapi/qapi-commands.h"
@@ -177,29 +181,9 @@ static bool check_names(Client *client, const Netdev *options, GError **error)
 }
 
 /*
- * Is the VMM that the last daemon had still running, and about to connect?  A
- * process number that is somebody else's by now only makes others wait.
- */
-static bool is_awaited(const ControlNetdev *netdev)
-{
-    g_autofree char *path = g_strdup_printf("/proc/%d",
-                                            (int)netdev->awaits_pid);
-
-    return netdev->awaits_pid && access(path, F_OK) == 0;
-}
-
-/* A VMM left and its time is not over yet: a new one may take its place. */
-static bool is_orphan(const ControlNetdev *netdev)
-{
-    return netdev->lifetime == NETDEV_LIFETIME_EXPORT && !netdev->owner
-           && netdev->was_connected && !port_is_connected(netdev->port)
-           && !is_awaited(netdev);
-}
-
-/*
- * VM/ID, unique: a virtual machine that is started again within two seconds
- * takes the place of its former self; a second one of the same name that runs
- * at the same time is VM-2, and so on.
+ * VM/ID, unique: a virtual machine that is started again gets the name of its
+ * former self; a second one of the same name that runs at the same time is VM-2,
+ * and so on.
  */
 static void choose_name(ControlNetdev *netdev, const char *vm)
 {
@@ -211,11 +195,7 @@ static void choose_name(ControlNetdev *netdev, const char *vm)
         g_autofree char *full_id = g_strdup_printf("%s/%s", name, netdev->id);
         ControlNetdev *other = find_full(netdev->control, full_id);
 
-        if (other && is_orphan(other)) {
-            netdev_remove(other);
-            other = NULL;
-        }
-        if (!other) {
+        if (!other || orphan_yields_name(other, netdev->owner)) {
             netdev->vm = g_steal_pointer(&name);
             netdev->full_id = g_steal_pointer(&full_id);
             return;
@@ -323,6 +303,7 @@ static void netdev_free(ControlNetdev *netdev)
     if (netdev->network) {
         network_unref(netdev->network);
     }
+    peer_process_clear(&netdev->process);
     qapi_free_Netdev(netdev->options);
     g_free(netdev->id);
     g_free(netdev->vm);
@@ -334,6 +315,7 @@ ControlNetdev *netdev_new(Client *client, const Netdev *options, GError **error)
 {
     Control *control = client->control;
     g_auto(NetdevConfig) config = { 0 };
+    g_autoptr(JsonValue) displaced = NULL;
     ControlNetdev *netdev;
 
     if (!check_names(client, options, error)
@@ -345,6 +327,7 @@ ControlNetdev *netdev_new(Client *client, const Netdev *options, GError **error)
     netdev->control = control;
     netdev->owner = client;
     netdev->uid = client->uid;
+    peer_process_copy(&netdev->process, &client->process);
     netdev->id = g_strdup(options->id);
     netdev->options = netdev_options_copy(options);
     netdev->lifetime = options->has_lifetime ? options->lifetime
@@ -353,8 +336,10 @@ ControlNetdev *netdev_new(Client *client, const Netdev *options, GError **error)
     netdev->grace = loop_timer_new(control->loop, on_grace_over, netdev);
     choose_name(netdev, options->vm ? options->vm : client->name);
 
+    displaced = orphans_displace(netdev, &config);
     if (!make_parts(netdev, &config, error)) {
         netdev_free(netdev);
+        orphans_put_back(control, displaced);
         return NULL;
     }
     g_ptr_array_add(control->netdevs, netdev);
@@ -381,15 +366,16 @@ void netdev_remove(ControlNetdev *netdev)
     control_touch(control);
 }
 
-void netdev_connected(ControlNetdev *netdev, pid_t vmm_pid)
+void netdev_connected(ControlNetdev *netdev, PeerProcess *vmm)
 {
-    loop_timer_disarm(netdev->grace);
-    netdev->awaits_pid = 0;
-    if (!netdev->was_connected || netdev->vmm_pid != vmm_pid) {
-        netdev->was_connected = true;
-        netdev->vmm_pid = vmm_pid;
+    if (!netdev->was_connected || netdev->process.pid != vmm->pid) {
         record_changed(netdev->control);
     }
+    loop_timer_disarm(netdev->grace);
+    netdev->was_connected = true;
+    netdev->is_restored = false;
+    peer_process_clear(&netdev->process);
+    netdev->process = *vmm;
 }
 
 void netdev_disconnected(ControlNetdev *netdev)

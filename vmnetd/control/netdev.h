@@ -7,6 +7,7 @@
 #define VMNETD_CONTROL_NETDEV_H
 
 #include "control/control.h"
+#include "control/peer-process.h"
 
 /**
  * ControlNetdev:
@@ -15,10 +16,10 @@
  * @uid: of who made it, and who alone may use it (and root)
  * @options: as they were given, with @mac and @vm filled in
  * @has_mac: @mac is claimed on the network
- * @was_connected: it has had a VMM: if that is gone, another of the same name
- *     may take its place
- * @vmm_pid: the process that connected; 0: nobody yet, or not known
- * @awaits_pid: that of the former daemon's record, until somebody connects
+ * @was_connected: it has had a VMM
+ * @process: the last VMM's; before the first one that which made it, and which
+ *     is to become the VMM; see orphan.c
+ * @is_restored: from the former daemon's record, and nobody has connected since
  * @forwards: of hostfwd, and those whose lifetime is the netdev's; owned
  * @grace: lifetime "export": fires when no VMM has been there for too long
  */
@@ -36,8 +37,8 @@ struct ControlNetdev {
     MacAddr mac;
     bool has_mac;
     bool was_connected;
-    pid_t vmm_pid;
-    pid_t awaits_pid;
+    PeerProcess process;
+    bool is_restored;
     ControlExport *export;
     GPtrArray *forwards;
     LoopTimer *grace;
@@ -65,9 +66,9 @@ uint32_t netdev_port_id(const ControlNetdev *netdev);
 
 /**
  * netdev_connected, netdev_disconnected: its export has a VMM, or lost it.
- * @vmm_pid: the VMM's process; 0: not known
+ * @vmm: its process (contents transferred)
  */
-void netdev_connected(ControlNetdev *netdev, pid_t vmm_pid);
+void netdev_connected(ControlNetdev *netdev, PeerProcess *vmm);
 void netdev_disconnected(ControlNetdev *netdev);
 
 /** netdev_is_recorded: a restarted daemon makes it again from the record. */

@@ -6,7 +6,7 @@
  *   { "version": 1, "boot": ID,
  *     "netdevs":  [ { "netdev": Netdev, "export": ExportOptions,
  *                     "path": PATH, "connected": whether it had a VMM,
- *                     "vmm": PID } ],
+ *                     "vmm": PID of that or of who made it } ],
  *     "networks": [ NetworkOptions ],
  *     "forwards": [ ForwardOptions ] }
  *
@@ -75,27 +75,47 @@ static JsonValue *encode_netdev(const ControlNetdev *netdev)
     json_dict_set_string(entry, "path", netdev->export->path);
     json_dict_set_int(entry, "uid", netdev->uid);
     json_dict_set_bool(entry, "connected", netdev->was_connected);
-    json_dict_set_int(entry, "vmm", netdev->awaits_pid ? netdev->awaits_pid
-                                                       : netdev->vmm_pid);
+    json_dict_set_int(entry, "vmm", netdev->process.pid);
     return entry;
+}
+
+static JsonValue *encode_netdevs(const GPtrArray *netdevs)
+{
+    JsonValue *list = json_list();
+    unsigned i;
+
+    for (i = 0; i < netdevs->len; i++) {
+        const ControlNetdev *netdev = g_ptr_array_index(netdevs, i);
+
+        if (netdev_is_recorded(netdev)) {
+            json_list_append(list, encode_netdev(netdev));
+        }
+    }
+    return list;
+}
+
+JsonValue *record_some(const GPtrArray *netdevs)
+{
+    JsonValue *root = json_dict();
+    JsonValue *forwards = json_list();
+    unsigned i;
+
+    for (i = 0; i < netdevs->len; i++) {
+        forward_record_netdev(g_ptr_array_index(netdevs, i), forwards);
+    }
+    json_dict_set(root, "netdevs", encode_netdevs(netdevs));
+    json_dict_set(root, "forwards", forwards);
+    return root;
 }
 
 static JsonValue *encode(Control *control, bool *ret_is_empty)
 {
     g_autofree char *boot = boot_id();
     JsonValue *root = json_dict();
-    JsonValue *netdevs = json_list();
+    JsonValue *netdevs = encode_netdevs(control->netdevs);
     JsonValue *networks = held_network_record(control);
     JsonValue *forwards = forward_record(control);
-    unsigned i;
 
-    for (i = 0; i < control->netdevs->len; i++) {
-        ControlNetdev *netdev = g_ptr_array_index(control->netdevs, i);
-
-        if (netdev_is_recorded(netdev)) {
-            json_list_append(netdevs, encode_netdev(netdev));
-        }
-    }
     *ret_is_empty = json_list_size(netdevs) == 0 &&
                     json_list_size(networks) == 0 &&
                     json_list_size(forwards) == 0;
@@ -242,7 +262,13 @@ static bool restore_netdev(Control *control, const JsonValue *entry,
     }
     json_dict_get_bool(entry, "connected", &netdev->was_connected);
     json_dict_get_int(entry, "vmm", &vmm_pid);
-    netdev->awaits_pid = vmm_pid > 0 && vmm_pid <= G_MAXINT ? vmm_pid : 0;
+    if (vmm_pid > 0 && vmm_pid <= G_MAXINT) {
+        peer_process_find(&netdev->process, vmm_pid);
+    }
+    netdev->is_restored = true;
+    if (netdev->was_connected && peer_process_has_gone(&netdev->process)) {
+        netdev_disconnected(netdev);
+    }
     return true;
 }
 
@@ -296,11 +322,23 @@ static unsigned restore_list(Control *control, const JsonValue *root,
     return n;
 }
 
+unsigned record_make_again(Control *control, const JsonValue *record)
+{
+    unsigned n;
+
+    control->restoring = true;
+    restore_list(control, record, "networks", restore_network);
+    n = restore_list(control, record, "netdevs", restore_netdev);
+    restore_list(control, record, "forwards", restore_forward);
+    control->restoring = false;
+    record_changed(control);
+    return n;
+}
+
 void record_restore(Control *control)
 {
     Record *record = control->record;
     g_autoptr(JsonValue) root = NULL;
-    unsigned n;
 
     if (!record->path) {
         return;
@@ -310,11 +348,6 @@ void record_restore(Control *control)
         return;
     }
     record->written = true;
-    control->restoring = true;
-    restore_list(control, root, "networks", restore_network);
-    n = restore_list(control, root, "netdevs", restore_netdev);
-    restore_list(control, root, "forwards", restore_forward);
-    control->restoring = false;
-    g_message("made %u netdevs of a daemon that died again", n);
-    record_changed(control);
+    g_message("made %u netdevs of a daemon that died again",
+              record_make_again(control, root));
 }

@@ -19,6 +19,17 @@ void record_free(Record *record);
 void record_changed(Control *control);
 
 /**
+ * record_some: what the record has of @netdevs (of ControlNetdev) and of the
+ * forwards to them.  One whose export came as a descriptor is not in it.
+ */
+JsonValue *record_some(const GPtrArray *netdevs);
+/**
+ * record_make_again: make what a record has.  What cannot be made again is a
+ * warning each.  Returns: how many netdevs were made.
+ */
+unsigned record_make_again(Control *control, const JsonValue *record);
+
+/**
  * record_restore: make again what a daemon that died has left behind.
  *
  * What cannot be made again is a warning each.  A file of another boot, another

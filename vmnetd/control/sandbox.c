@@ -162,7 +162,7 @@ static const char *const allowed[] = {
     /* descriptors */
     "close", "close_range", "dup", "dup2", "dup3", "epoll_create",
     "epoll_create1", "epoll_ctl", "epoll_pwait", "epoll_pwait2", "epoll_wait",
-    "eventfd2", "fcntl", "fcntl64", "flock", "ioctl", "pipe",
+    "eventfd2", "fcntl", "fcntl64", "flock", "ioctl", "pidfd_open", "pipe",
     "pipe2", "poll", "ppoll", "pselect6", "read", "readv", "select",
     "signalfd4", "splice", "timerfd_create", "timerfd_gettime",
     "timerfd_settime", "write", "writev",
