@@ -48,6 +48,7 @@ def kill(instance, who, *options):
     if who == 'both':
         instance.daemon.wait()
         instance.start(*options)
+    assert instance.pids()[0] != pids[0]    # it answers: what it restores is there
 
 
 def wait_written(path, *texts):
