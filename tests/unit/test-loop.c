@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include <fcntl.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -11,8 +12,13 @@
 
 #define N_PAIRS 4
 #define N_TIMERS 100
+#define N_CROWD 150
+
+/* Who turns the loop. */
+enum { BY_GLIB, BY_ITSELF };
 
 typedef struct Fixture {
+    bool by_itself;
     GMainContext *context;
     Loop *loop;
     int fds[N_PAIRS][2];            /* [0] is watched, [1] written to */
@@ -28,6 +34,7 @@ static void fixture_set_up(Fixture *f, const void *data)
     g_autoptr(GError) error = NULL;
     int i;
 
+    f->by_itself = GPOINTER_TO_INT(data) == BY_ITSELF;
     f->context = g_main_context_new();
     f->loop = loop_new(f->context, &error);
     g_assert_no_error(error);
@@ -64,10 +71,16 @@ static void fixture_tear_down(Fixture *f, const void *data)
     }
 }
 
+static bool turn_or_sleep(Fixture *f, bool may_sleep)
+{
+    return f->by_itself ? loop_turn(f->loop, may_sleep)
+                        : g_main_context_iteration(f->context, may_sleep);
+}
+
 /* One turn of the loop that does not sleep. */
 static bool turn(Fixture *f)
 {
-    return g_main_context_iteration(f->context, FALSE);
+    return turn_or_sleep(f, false);
 }
 
 static void wake(Fixture *f, int i)
@@ -230,9 +243,23 @@ static void test_timer_is_never_early(Fixture *f, const void *data)
     f->timers[0] = loop_timer_new(f->loop, count_timer, f);
     loop_timer_arm(f->timers[0], deadline_ms);
     while (!f->n_calls) {
-        g_main_context_iteration(f->context, TRUE);
+        turn_or_sleep(f, true);
     }
     g_assert_cmpint(f->now_ms, >=, deadline_ms);
+}
+
+static void test_turn_sleeps_until_timer(Fixture *f, const void *data)
+{
+    unsigned n_turns = 0;
+
+    f->timers[0] = loop_timer_new(f->loop, count_timer, f);
+    loop_timer_arm(f->timers[0], loop_now_ms() + 20);
+    while (!f->n_calls) {
+        turn_or_sleep(f, true);
+        n_turns++;
+    }
+    /* GLib wakes itself once for a source that is new. */
+    g_assert_cmpuint(n_turns, <=, 2);
 }
 
 static void test_timer_below_a_millisecond(Fixture *f, const void *data)
@@ -242,7 +269,7 @@ static void test_timer_below_a_millisecond(Fixture *f, const void *data)
     f->timers[0] = loop_timer_new(f->loop, count_timer, f);
     loop_timer_arm_ns(f->timers[0], deadline_ns);
     while (!f->n_calls) {
-        g_main_context_iteration(f->context, TRUE);
+        turn_or_sleep(f, true);
     }
     g_assert_cmpint(loop_now_ns(), >=, deadline_ns);
 }
@@ -278,8 +305,40 @@ static void test_greedy_timer_lets_others_run(Fixture *f, const void *data)
     loop_timer_arm(f->timers[0], 1);
     g_assert_true(turn(f));
     g_assert_cmpuint(f->n_calls, ==, 64);
-    g_assert_true(turn(f));
+    g_assert_true(turn_or_sleep(f, true));
     g_assert_cmpuint(f->n_calls, ==, 128);
+}
+
+static void count_one(void *opaque, uint32_t events, int64_t now_ms)
+{
+    unsigned *n_calls = opaque;
+
+    (*n_calls)++;
+}
+
+/* More than a turn takes are always ready: nobody is left out. */
+static void test_crowd_is_served_in_turn(Fixture *f, const void *data)
+{
+    LoopWatch *watches[N_CROWD];
+    unsigned n_calls[N_CROWD] = { 0 };
+    int fds[N_CROWD];
+    unsigned i;
+
+    for (i = 0; i < N_CROWD; i++) {
+        fds[i] = eventfd(1, EFD_CLOEXEC);
+        g_assert_cmpint(fds[i], >=, 0);
+        watches[i] = loop_watch_new(f->loop, fds[i], EPOLLIN, count_one,
+                                    &n_calls[i], NULL);
+        g_assert_nonnull(watches[i]);
+    }
+    for (i = 0; i < 6; i++) {
+        g_assert_true(turn_or_sleep(f, true));
+    }
+    for (i = 0; i < N_CROWD; i++) {
+        g_assert_cmpuint(n_calls[i], >=, 1);
+        loop_watch_free(watches[i]);
+        close(fds[i]);
+    }
 }
 
 typedef struct Order {
@@ -332,27 +391,49 @@ static void test_timers_and_watches_share_a_turn(Fixture *f, const void *data)
     g_assert_cmpuint(f->n_calls, ==, 2);
 }
 
-#define ADD(path, func)                                                     \
-    g_test_add("/loop/" path, Fixture, NULL, fixture_set_up, func,          \
-               fixture_tear_down)
+typedef void (*TestFunc)(Fixture *f, const void *data);
+
+static const struct {
+    const char *name;
+    TestFunc func;
+} tests[] = {
+    { "watch/level-triggered", test_level_triggered },
+    { "watch/edge-triggered", test_edge_triggered },
+    { "watch/events-can-change", test_events_can_change },
+    { "watch/hangup-is-always-told", test_hangup_is_always_told },
+    { "watch/regular-file-is-refused", test_regular_file_is_refused },
+    { "watch/free-others-of-same-batch", test_free_others_of_same_batch },
+    { "watch/free-timer", test_free_timer_from_watch },
+    { "watch/crowd-is-served-in-turn", test_crowd_is_served_in_turn },
+    { "timer/free-timers", test_free_timers_from_timer },
+    { "timer/fires-once", test_timer_fires_once },
+    { "timer/never-early", test_timer_is_never_early },
+    { "timer/turn-sleeps-until-it", test_turn_sleeps_until_timer },
+    { "timer/below-a-millisecond", test_timer_below_a_millisecond },
+    { "timer/moves", test_timer_moves },
+    { "timer/greedy-lets-others-run", test_greedy_timer_lets_others_run },
+    { "timer/in-order", test_timers_run_in_order },
+    { "timer/shares-a-turn", test_timers_and_watches_share_a_turn },
+};
+
+/* What is true of the loop is true whoever turns it. */
+static void add(const char *by, int who)
+{
+    unsigned i;
+
+    for (i = 0; i < G_N_ELEMENTS(tests); i++) {
+        g_autofree char *path = g_strdup_printf("/loop/%s/%s", by,
+                                                tests[i].name);
+
+        g_test_add(path, Fixture, GINT_TO_POINTER(who), fixture_set_up,
+                   tests[i].func, fixture_tear_down);
+    }
+}
 
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    ADD("watch/level-triggered", test_level_triggered);
-    ADD("watch/edge-triggered", test_edge_triggered);
-    ADD("watch/events-can-change", test_events_can_change);
-    ADD("watch/hangup-is-always-told", test_hangup_is_always_told);
-    ADD("watch/regular-file-is-refused", test_regular_file_is_refused);
-    ADD("watch/free-others-of-same-batch", test_free_others_of_same_batch);
-    ADD("watch/free-timer", test_free_timer_from_watch);
-    ADD("timer/free-timers", test_free_timers_from_timer);
-    ADD("timer/fires-once", test_timer_fires_once);
-    ADD("timer/never-early", test_timer_is_never_early);
-    ADD("timer/below-a-millisecond", test_timer_below_a_millisecond);
-    ADD("timer/moves", test_timer_moves);
-    ADD("timer/greedy-lets-others-run", test_greedy_timer_lets_others_run);
-    ADD("timer/in-order", test_timers_run_in_order);
-    ADD("timer/shares-a-turn", test_timers_and_watches_share_a_turn);
+    add("by-itself", BY_ITSELF);
+    add("by-glib", BY_GLIB);
     return g_test_run();
 }

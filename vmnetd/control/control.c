@@ -216,12 +216,11 @@ void control_free(Control *control)
 void control_run(Control *control)
 {
     while (!control->ended) {
-        g_main_context_iteration(NULL, TRUE);
+        loop_turn(control->loop, true);
     }
 }
 
 void control_end(Control *control)
 {
     control->ended = true;
-    g_main_context_wakeup(NULL);
 }

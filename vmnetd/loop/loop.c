@@ -3,19 +3,25 @@
  *
  * Theory of operation:
  *
- *   g_poll() -> epoll fd -> { watched fds, timerfd } -> callbacks
- *                                             heap  -> timers that are due
+ *   loop_turn() ---------v
+ *   GLib -> g_poll() -> epoll fd -> { watched fds, timerfd } -> callbacks
+ *                                                      heap  -> timers
  *
- * The Loop is the GSource itself, hence alive for the whole of a dispatch even
- * if a callback frees it.  A dispatch takes up to LOOP_EVENTS_MAX events from
- * epoll and then runs the timers that were due when it began, at most as many:
- * GLib's other sources get their turn however busy a network is.
+ * A turn takes up to LOOP_EVENTS_MAX events from epoll and then runs the timers
+ * that were due when it began, at most as many: whatever else is ready gets its
+ * turn however busy a network is.  loop_turn() sleeps in epoll_wait() itself.
+ * GLib sleeps in poll(), which looks into the epoll set from outside, and then
+ * dispatches a turn that does not sleep: two system calls, and two wake-ups
+ * within the kernel, for one.
+ *
+ * The Loop is the GSource itself, hence alive for the whole of GLib's dispatch
+ * even if a callback frees it.
  *
  * A callback may free any watch, also one whose event is still to come in this
  * very batch: loop_watch_free() strikes it from the batch.
  *
  * The timerfd is watched edge-triggered and never read.  It is set in
- * prepare(), before the process sleeps, and not when a timer is armed: a timer
+ * set_wakeup(), before the process sleeps, and not when a timer is armed: a timer
  * that is armed and disarmed within one dispatch costs no system call.  When
  * the first deadline moves to later, and the old one is still far, the timerfd
  * is left alone: one early wake-up is cheaper than a call per packet.  One that
@@ -94,36 +100,28 @@ static bool is_due(const Loop *loop, const LoopTimer *timer)
            timer->deadline_ns <= loop_now_ns();
 }
 
-static gboolean loop_prepare(GSource *source, gint *timeout)
+/* Before the process sleeps.  Returns: it must not, for a timer is due. */
+static bool set_wakeup(Loop *loop)
 {
-    Loop *loop = (Loop *)source;
     LoopTimer *first = timer_heap_first(&loop->heap);
     int64_t wanted_ns = first ? first->deadline_ns : 0;
 
-    *timeout = -1;
     if (is_due(loop, first)) {
-        *timeout = 0;
-        return TRUE;
+        return true;
     }
     if (wanted_ns == loop->armed_ns) {
-        return FALSE;
+        return false;
     }
     if (loop->armed_ns && (!wanted_ns || wanted_ns > loop->armed_ns) &&
         loop->armed_ns - loop->dispatch_ns > LOOP_NEAR_NS) {
-        return FALSE;
+        return false;
     }
     set_timer_fd(loop, wanted_ns);
-    return FALSE;
+    return false;
 }
 
-static gboolean loop_check(GSource *source)
-{
-    Loop *loop = (Loop *)source;
-
-    return g_source_query_unix_fd(source, loop->poll_tag) != 0;
-}
-
-static void run_timers(Loop *loop)
+/* Returns: how many there were. */
+static unsigned run_timers(Loop *loop)
 {
     int64_t now_ns = loop->dispatch_ns;
     unsigned n;
@@ -132,19 +130,22 @@ static void run_timers(Loop *loop)
         LoopTimer *timer = timer_heap_first(&loop->heap);
 
         if (!timer || timer->deadline_ns > now_ns) {
-            return;
+            break;
         }
         timer_heap_remove(&loop->heap, timer);
         timer->func(timer->opaque, now_ns / NS_PER_MS);
     }
+    return n;
 }
 
-static gboolean loop_dispatch(GSource *source, GSourceFunc func, gpointer data)
+/* Returns: something was to be done. */
+static bool run_batch(Loop *loop, int timeout_ms)
 {
-    Loop *loop = (Loop *)source;
+    bool has_events;
 
     loop->n_events = epoll_wait(loop->epoll_fd, loop->events,
-                                LOOP_EVENTS_MAX, 0);
+                                LOOP_EVENTS_MAX, timeout_ms);
+    has_events = loop->n_events > 0;
     loop->dispatch_ns = loop_now_ns();
     if (loop->armed_ns && loop->armed_ns <= loop->dispatch_ns) {
         loop->armed_ns = 0;
@@ -161,7 +162,34 @@ static gboolean loop_dispatch(GSource *source, GSourceFunc func, gpointer data)
         }
     }
     loop->n_events = loop->next_event = 0;
-    run_timers(loop);
+    return run_timers(loop) > 0 || has_events;
+}
+
+bool loop_turn(Loop *loop, bool may_sleep)
+{
+    bool is_late = set_wakeup(loop);
+
+    return run_batch(loop, may_sleep && !is_late ? -1 : 0);
+}
+
+static gboolean loop_prepare(GSource *source, gint *timeout)
+{
+    bool is_late = set_wakeup((Loop *)source);
+
+    *timeout = is_late ? 0 : -1;
+    return is_late;
+}
+
+static gboolean loop_check(GSource *source)
+{
+    Loop *loop = (Loop *)source;
+
+    return g_source_query_unix_fd(source, loop->poll_tag) != 0;
+}
+
+static gboolean loop_dispatch(GSource *source, GSourceFunc func, gpointer data)
+{
+    run_batch((Loop *)source, 0);
     return G_SOURCE_CONTINUE;
 }
 

@@ -1,8 +1,8 @@
 /*
  * Event loop: epoll and one timer descriptor behind one GSource
  *
- * Theory of operation: GLib polls one descriptor, the epoll set, however many
- * are watched.  Timers live in a heap whose first deadline is set on a single
+ * Theory of operation: one descriptor, the epoll set, is waited for, however many
+ * are watched: by loop_turn(), or by GLib among others.  Timers live in a heap whose first deadline is set on a single
  * CLOCK_BOOTTIME timerfd, which is a member of the set: nothing wakes the
  * process while nothing is due.  All calls belong to the thread of the
  * GMainContext.
@@ -33,6 +33,18 @@ typedef void (*LoopTimerFunc)(void *opaque, int64_t now_ms);
 Loop *loop_new(GMainContext *context, GError **error);
 /** All watches and timers must have been freed before. */
 void loop_free(Loop *loop);
+
+/**
+ * loop_turn: a batch of events, and the timers that are due
+ * @may_sleep: wait until there is one of them
+ *
+ * What g_main_context_iteration() does, with one system call instead of two, for
+ * a program whose GMainContext has no other source: only @loop is served.  No
+ * callback may free @loop.
+ *
+ * Returns: false if there was nothing to be done, or a signal ended the wait.
+ */
+bool loop_turn(Loop *loop, bool may_sleep);
 
 /** loop_now_ms: CLOCK_BOOTTIME in ms, read anew. */
 int64_t loop_now_ms(void);
