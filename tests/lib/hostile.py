@@ -2,6 +2,7 @@
 
   victims: ns one -- ns two, iperf3 and ping
   blaster: a set of tests/data/hostile, as fast as the daemon takes it
+  host:    a name server and a TCP service, so that what it sends gets somewhere
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
@@ -10,10 +11,14 @@ import contextlib
 import glob
 import os
 import re
+import selectors
+import socket
 import subprocess
+import threading
 import time
 from typing import NamedTuple
 
+from lib import services
 from lib.instance import BUILD, TOP, Instance
 from lib.lab import Lab
 from lib.process import Process
@@ -24,6 +29,8 @@ SETS = sorted(glob.glob(os.path.join(TOP, 'tests/data/hostile/*.frames')))
 SHARE_KEPT = 0.5
 P99_MS = 50
 LOG_BYTES = 64 * 1024
+# What a set has to reach, or it is no test of that: a field of Reached.
+AIMS = {'dhcp': 'leases', 'dns': 'queries', 'tcp': 'bytes'}
 # Once the guest has gone: what it made the daemon allocate is freed, but the
 # allocator keeps pages of it, and code that had not run before is mapped now.
 GROWTH_KIB = 2048
@@ -32,6 +39,90 @@ GROWTH_KIB = 2048
 def set_name(path):
     """Of a file of frames."""
     return os.path.basename(path)[:-len('.frames')]
+
+
+class NameServer(services.DnsServer):
+    """Knows no name, and says so at once."""
+
+    def __init__(self):
+        super().__init__({})
+
+    def serve(self):
+        query, peer = self.socket.recvfrom(4096)
+        if len(query) >= 12:
+            self.requests += 1
+            self.socket.sendto(query[:2] + b'\x81\x83' + query[4:], peer)
+
+
+class Sink(threading.Thread):
+    """A TCP service that greets, reads what comes and throws it away."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self._listener = socket.create_server(('0.0.0.0', 0), backlog=128)
+        self._listener.setblocking(False)
+        self.port = self._listener.getsockname()[1]
+        self.connections = self.bytes = 0
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._buffer = bytearray(256 * 1024)
+        self.start()
+
+    def run(self):
+        while True:
+            for key, _ in self._selector.select():
+                if key.fileobj is not self._listener:
+                    self._read(key.fileobj)
+                elif not self._accept():
+                    return
+
+    def _accept(self):
+        try:
+            connection, _ = self._listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return True
+        except OSError:
+            return False        # it was closed
+        self.connections += 1
+        connection.setblocking(False)
+        self._selector.register(connection, selectors.EVENT_READ)
+        with contextlib.suppress(OSError):
+            connection.send(b'greeting' * 100)
+        return True
+
+    def _read(self, connection):
+        try:
+            count = connection.recv_into(self._buffer)
+        except BlockingIOError:
+            return
+        except OSError:
+            count = 0
+        self.bytes += count
+        if count == 0:
+            self._selector.unregister(connection)
+            connection.close()
+
+    def close(self):
+        """It and its connections."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self.join(20)
+        for key in list(self._selector.get_map().values()):
+            key.fileobj.close()
+        self._selector.close()
+
+
+class Reached(NamedTuple):
+    """Beyond the first check of what a guest sends."""
+
+    leases: int         # that there are
+    queries: int        # at the name server
+    connections: int    # at the TCP service
+    bytes: int          # there
+
+    def since(self, before):
+        """What came after @before; leases stay."""
+        return Reached(self.leases, *(
+            now - then for now, then in zip(self[1:], before[1:])))
 
 
 class Outcome(NamedTuple):
@@ -46,6 +137,7 @@ class Outcome(NamedTuple):
     after_kib: int
     log_bytes: int
     same_daemon: bool
+    reached: Reached
 
     @property
     def kept(self):
@@ -71,6 +163,9 @@ class Outcome(NamedTuple):
             found.append('another daemon runs')
         if self.log_bytes >= LOG_BYTES:
             found.append('log grew by %d bytes' % self.log_bytes)
+        aim = AIMS.get(self.name)
+        if aim and getattr(self.reached, aim) == 0:
+            found.append('no %s: nothing was reached' % aim)
         return found
 
 
@@ -83,12 +178,16 @@ def percentile(text, share):
 
 
 class Victims:
-    """Two guests of a daemon, and an iperf3 server in the second."""
+    """Two guests of a daemon, an iperf3 server in the second, and the host."""
 
     def __init__(self):
         with contextlib.ExitStack() as stack:
             self.instance = Instance()
             stack.callback(self.instance.stop)
+            self.names = stack.enter_context(contextlib.closing(NameServer()))
+            self.sink = stack.enter_context(contextlib.closing(Sink()))
+            with open(self.instance.resolv_conf, 'w', encoding='ascii') as out:
+                out.write('nameserver 127.0.0.1#%d\n' % self.names.port)
             self.lab = Lab(self.instance.start())
             stack.callback(self.lab.close)
             self.one = self.lab.configured(50)
@@ -131,24 +230,30 @@ class Victims:
         return Process(
             [os.path.join(BUILD, 'tests/tools/blaster'), '--socket', socket,
              '--frames', path, '--seconds', str(seconds), '--gateway',
-             self.lab.network()['mac']], stdout=subprocess.PIPE, text=True)
+             self.lab.network()['mac'], '--service', str(self.sink.port)],
+            stdout=subprocess.PIPE, text=True)
+
+    def _reached(self):
+        return Reached(len(self.lab.client.call('query-leases')),
+                       self.names.requests, self.sink.connections, self.sink.bytes)
 
     def suffer(self, path, seconds, alone_seconds):
         """The set @path for so long, after a time without it: Outcome."""
         instance = self.instance
         alone = self.rate(alone_seconds)
         pids, log = instance.pids(), len(instance.stderr())
-        before_kib = instance.rss_kib()
+        before_kib, reached = instance.rss_kib(), self._reached()
         ident, socket = instance.netdev(self.lab.client)
         with self._blaster(socket, path, seconds + 1) as blaster, \
                 self._pinging(seconds + 1) as ping:
             during = self.rate(seconds)
             p99 = percentile(ping.communicate(timeout=seconds + 30)[0], 0.99)
             sent = blaster.communicate(timeout=30)[0].strip()
+        reached = self._reached().since(reached)
         self.lab.client.call('netdev_del', id=ident)
         return Outcome(set_name(path), sent, alone, during, p99, before_kib,
                        instance.rss_kib(), len(instance.stderr()) - log,
-                       instance.pids() == pids)
+                       instance.pids() == pids, reached)
 
     def close(self):
         """All of it goes."""

@@ -2,12 +2,14 @@
  * A hostile guest: sends a file of frames to a stream export at full rate
  *
  *   blaster --socket PATH --frames FILE --seconds N [--gateway MAC]
+ *           [--service PORT]
  *
- * The gateway's MAC address takes the place of 02:00:00:00:00:01 as destination.
- * FILE holds frames as the stream port takes them: 32 bit big-endian length,
- * then that many bytes, or fewer at its end.  What comes back is read and
- * thrown away.  A connection that the daemon ends is made again.  Prints
- * frames sent, bytes sent and connections made.
+ * The gateway's MAC address takes the place of 02:00:00:00:00:01 as destination,
+ * PORT that of TCP port 9, where answers to SYNs establish connections: see
+ * blaster-flows.c.  FILE holds frames as the stream port takes them: 32 bit
+ * big-endian length, then that many bytes, or fewer at its end.  What else comes
+ * back is read and thrown away.  A connection that the daemon ends is made
+ * again.  Prints frames sent, bytes sent, connections made and SYNs answered.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -27,6 +29,12 @@
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "blaster-flows.h"
+
+/* The longest frame, and room for more than one read gives. */
+#define FRAME_MAX (64 * 1024 + 128)
+#define READ_BYTES (256 * 1024)
 
 static uint64_t bytes_sent, connections;
 
@@ -55,13 +63,38 @@ dial(const char *path)
     return fd;
 }
 
+/* Give whole frames of @buf to @flows. Returns: bytes that are left of it. */
+static size_t
+hear(Flows *flows, uint8_t *buf, size_t len)
+{
+    size_t at = 0;
+
+    while (len - at >= 4) {
+        uint32_t frame;
+
+        memcpy(&frame, buf + at, 4);
+        frame = ntohl(frame);
+        if (frame > FRAME_MAX) {
+            fprintf(stderr, "blaster: a frame of %u bytes came\n", frame);
+            exit(1);
+        }
+        if (len - at - 4 < frame) {
+            break;
+        }
+        flows_hear(flows, buf + at + 4, frame);
+        at += 4 + frame;
+    }
+    memmove(buf, buf + at, len - at);
+    return len - at;
+}
+
 /* Send until the daemon ends the connection or the time is over. */
 static void
-blast(int fd, const uint8_t *data, size_t len, double end)
+blast(int fd, const uint8_t *data, size_t len, Flows *flows, double end)
 {
-    static uint8_t sink[256 * 1024];
+    static uint8_t buf[4 + FRAME_MAX + READ_BYTES];
     struct pollfd pfd = { fd, POLLIN | POLLOUT, 0 };
-    size_t at = 0;
+    size_t at = 0, kept = 0;
 
     while (now() < end) {
         ssize_t n;
@@ -70,9 +103,12 @@ blast(int fd, const uint8_t *data, size_t len, double end)
             return;
         }
         if (pfd.revents & POLLIN) {
-            n = read(fd, sink, sizeof(sink));
+            n = read(fd, buf + kept, READ_BYTES);
             if (n == 0 || (n < 0 && errno != EAGAIN)) {
                 return;
+            }
+            if (flows && n > 0) {
+                kept = hear(flows, buf, kept + n);
             }
         }
         if (pfd.revents & POLLOUT) {
@@ -138,10 +174,13 @@ main(int argc, char **argv)
         { "frames", required_argument, NULL, 'f' },
         { "seconds", required_argument, NULL, 't' },
         { "gateway", required_argument, NULL, 'g' },
+        { "service", required_argument, NULL, 'p' },
         { NULL, 0, NULL, 0 }
     };
     const char *path = NULL, *file = NULL, *gateway = NULL;
     double seconds = 1, end;
+    Flows *flows = NULL;
+    int service = 0;
     struct stat st;
     uint8_t *data;
     int c, fd;
@@ -160,6 +199,9 @@ main(int argc, char **argv)
         case 'g':
             gateway = optarg;
             break;
+        case 'p':
+            service = atoi(optarg);
+            break;
         default:
             return 2;
         }
@@ -177,6 +219,9 @@ main(int argc, char **argv)
     if (gateway) {
         aim(data, st.st_size, gateway);
     }
+    if (service) {
+        flows = flows_new(data, st.st_size, service);
+    }
     signal(SIGPIPE, SIG_IGN);
     end = now() + seconds;
     while (now() < end) {
@@ -186,11 +231,13 @@ main(int argc, char **argv)
             usleep(10000);
             continue;
         }
-        blast(sock, data, st.st_size, end);
+        blast(sock, data, st.st_size, flows, end);
         close(sock);
     }
-    printf("%.0f frames, %llu bytes, %llu connections\n",
+    printf("%.0f frames, %llu bytes, %llu connections, %llu SYNs answered\n",
            (double)bytes_sent / st.st_size * count_frames(data, st.st_size),
-           (unsigned long long)bytes_sent, (unsigned long long)connections);
+           (unsigned long long)bytes_sent, (unsigned long long)connections,
+           (unsigned long long)(flows ? flows_answered(flows) : 0));
+    free(flows);
     return 0;
 }
