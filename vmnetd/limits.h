@@ -43,6 +43,10 @@
 /* DNS queries that wait for an answer, per port and per network. */
 #define LIMIT_DNS_PER_PORT 64
 #define LIMIT_DNS_PER_NETWORK 256
+/* The same of one port: at once, and per second.  Each is a socket and some ten
+ * system calls, where its answer comes from beyond. */
+#define LIMIT_DNS_BURST 1024
+#define LIMIT_DNS_PER_SECOND 1024
 /* DNS over TCP, per network: connections, and of one its queries that wait and
  * the bytes of answers that it has not read (one message is up to 64 KiB). */
 #define LIMIT_DNS_TCP_CONNS 64

@@ -418,6 +418,27 @@ static void test_waiting_queries_are_bounded_per_network(void)
     g_assert_cmpuint(n, ==, LIMIT_DNS_PER_NETWORK);
 }
 
+/* Whose answers come at once is bounded as well: each query costs the daemon. */
+static void test_queries_are_bounded_per_second(void)
+{
+    g_autoptr(Harness) h = harness_new_shared();
+    unsigned i, n = 0;
+
+    for (i = 0; i < LIMIT_DNS_BURST + 10; i++) {
+        send_query(h, 1, i, "example.org", DNS_TYPE_A, 0);
+        n += h->n_queries;
+        if (h->n_queries > 0) {
+            gateway_dns_reply(h->gw, h->token, NULL, 0, h->now_ms);
+        }
+    }
+    g_assert_cmpuint(n, ==, LIMIT_DNS_BURST);
+    send_query(h, 2, 1, "example.org", DNS_TYPE_A, 0);
+    g_assert_cmpuint(h->n_queries, ==, 1);
+    h->now_ms += 1000;
+    send_query(h, 1, 1, "example.org", DNS_TYPE_A, 0);
+    g_assert_cmpuint(h->n_queries, ==, 1);
+}
+
 static void test_queries_go_with_their_port(void)
 {
     g_autoptr(Harness) h = harness_new_shared();
@@ -653,6 +674,7 @@ int main(int argc, char **argv)
     T(repeated_query_waits_for_the_first_answer);
     T(waiting_queries_are_bounded_per_port);
     T(waiting_queries_are_bounded_per_network);
+    T(queries_are_bounded_per_second);
     T(queries_go_with_their_port);
     T(host_mode_answers_its_zone_and_refuses_the_rest);
     T(dns_off_leaves_the_port_to_the_host);

@@ -123,7 +123,9 @@ static DnsSlot *slot_take(Gateway *gw, const DnsClient *client,
     if (proxy->n_free == 0 || (port && port->n_dns >= LIMIT_DNS_PER_PORT)) {
         slots_drop_stale(gw);
     }
-    if (proxy->n_free == 0 || (port && port->n_dns >= LIMIT_DNS_PER_PORT)) {
+    if (proxy->n_free == 0 || (port && port->n_dns >= LIMIT_DNS_PER_PORT) ||
+        (port && !rate_limit_take(&port->dns, LIMIT_DNS_BURST,
+                                  LIMIT_DNS_PER_SECOND, gw->now_ms))) {
         return NULL;
     }
     i = proxy->free[--proxy->n_free];

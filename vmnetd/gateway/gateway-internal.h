@@ -31,6 +31,7 @@ typedef struct GatewayPort {
     uint32_t id;
     RateLimit icmp_errors;
     RateLimit dhcp;
+    RateLimit dns;      /* queries for name servers beyond */
     unsigned n_dns;
 } GatewayPort;
 
