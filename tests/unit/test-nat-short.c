@@ -7,17 +7,47 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "nat-tcp-paths.h"
+#include <linux/sock_diag.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/syscall.h>
+
+/* A socket of which only these bytes are free: the kernel says that it is full. */
+#define NEARLY_FULL_BYTES 2000
 
 static struct {
     unsigned meminfo, nodelay, shutdown, peeks;
+    bool is_nearly_full;
 } calls;
 
 int getsockopt(int fd, int level, int name, void *value, socklen_t *len)
 {
-    calls.meminfo += level == SOL_SOCKET && name == SO_MEMINFO;
-    return syscall(SYS_getsockopt, fd, level, name, value, len);
+    int result = syscall(SYS_getsockopt, fd, level, name, value, len);
+
+    if (level == SOL_SOCKET && name == SO_MEMINFO) {
+        uint32_t *mem = value;
+
+        calls.meminfo++;
+        if (calls.is_nearly_full) {
+            mem[SK_MEMINFO_WMEM_QUEUED] = mem[SK_MEMINFO_SNDBUF] -
+                                          NEARLY_FULL_BYTES;
+        }
+    }
+    return result;
+}
+
+/* The main loop polls its own descriptor and the one that wakes it. */
+int poll(struct pollfd *fds, nfds_t n, int timeout_ms)
+{
+    struct timespec timeout = {
+        timeout_ms / 1000, timeout_ms % 1000 * 1000000L,
+    };
+
+    if (calls.is_nearly_full && n == 1 && timeout_ms == 0) {
+        return 0;
+    }
+    return syscall(SYS_ppoll, fds, n, timeout_ms < 0 ? NULL : &timeout, NULL,
+                   0);
 }
 
 int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
@@ -116,6 +146,34 @@ static void test_window_follows_the_socket(Guest *g)
     close(listener);
 }
 
+/* No window of a few bytes, however often it is asked for. */
+static void test_no_silly_window(Guest *g)
+{
+    uint16_t port;
+    int listener = outside_listen(g, &port), fd;
+    TcpHeader tcp, probe;
+    unsigned i;
+
+    memset(&calls, 0, sizeof(calls));
+    calls.is_nearly_full = true;
+    fd = guest_connect(g, listener, port, 0, 1460);
+    for (i = 0; i < 3; i++) {
+        probe = guest_tcp_header(g, TCP_ACK);
+        probe.seq--;
+        g_assert_cmpint(guest_tcp_raw(g, &probe, NULL, 0), ==, NAT_OK);
+        guest_flush(g);
+        guest_expect_tcp(g, TCP_ACK, &tcp);
+        g_assert_cmpuint(tcp.window, ==, 0);
+    }
+    calls.is_nearly_full = false;
+    g_assert_cmpint(guest_tcp_raw(g, &probe, NULL, 0), ==, NAT_OK);
+    guest_flush(g);
+    guest_expect_tcp(g, TCP_ACK, &tcp);
+    g_assert_cmpuint(tcp.window, >, 1460);
+    close(fd);
+    close(listener);
+}
+
 /* What ends a stream is known before its last data leaves: one segment less. */
 static void test_fin_goes_with_data(Guest *g)
 {
@@ -172,6 +230,7 @@ static const TcpTest tests[] = {
     { "one-request", test_one_request },
     { "second-write-is-not-delayed", test_second_write_is_not_delayed },
     { "window-follows-the-socket", test_window_follows_the_socket },
+    { "no-silly-window", test_no_silly_window },
     { "fin-goes-with-data", test_fin_goes_with_data },
     { "fin-keeps-to-the-window", test_fin_keeps_to_the_window },
 };

@@ -48,7 +48,7 @@ static bool tcp_ask_room(TcpFlow *f)
  * The window for the guest: half of the socket's free buffer, because the
  * kernel charges more than the bytes; never less than was told before unless
  * the socket is full.  What is written takes a known part of it at most: the
- * kernel is asked again when that could matter.
+ * kernel is asked again when that could matter, and after each 0.
  */
 uint32_t tcp_window(TcpFlow *f)
 {
@@ -63,7 +63,7 @@ uint32_t tcp_window(TcpFlow *f)
     }
     wnd = MIN((f->room - f->room_used) / 2, LIMIT_NAT_WINDOW_BYTES);
     if (!takes && wnd < f->mss) {
-        wnd = 0;                                /* RFC 1122 4.2.3.3 */
+        wnd = f->room = 0;                      /* RFC 1122 4.2.3.3 */
     }
     if (tcp_seq_gt(f->rcv_edge, f->rcv_nxt) && wnd < f->rcv_edge - f->rcv_nxt) {
         wnd = f->rcv_edge - f->rcv_nxt;
