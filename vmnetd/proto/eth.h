@@ -17,7 +17,14 @@ typedef enum EthType {
     ETH_TYPE_ARP = 0x0806,
     ETH_TYPE_VLAN = 0x8100,
     ETH_TYPE_IPV6 = 0x86dd,
+    ETH_TYPE_QINQ = 0x88a8,
 } EthType;
+
+/** eth_type_is_tag: of IEEE 802.1Q: four bytes, the last two a type again. */
+static inline bool eth_type_is_tag(uint16_t type)
+{
+    return type == ETH_TYPE_VLAN || type == ETH_TYPE_QINQ;
+}
 
 /**
  * EthHeader:

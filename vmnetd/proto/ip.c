@@ -7,7 +7,6 @@
 
 #include "proto/checksum.h"
 #include "proto/cursor.h"
-#include "proto/eth.h"
 
 #define IPV4_HEADER_MIN 20
 #define IPV4_HEADER_MAX 60
@@ -175,6 +174,27 @@ static bool ipv6_is_ext(uint8_t proto)
            proto == IPPROTO_AH;
 }
 
+/* Up to the transport header, or to the data of a fragment. */
+static IpParse ipv6_ext_walk(const Frame *frame, IpPacket *ip)
+{
+    unsigned n_ext;
+
+    for (n_ext = 0; ipv6_is_ext(ip->proto) && !ip->is_fragment; n_ext++) {
+        IpParse result;
+
+        /* RFC 8200 4.1: hop-by-hop options come first or not at all. */
+        if (n_ext == IP6_EXT_MAX ||
+            (n_ext > 0 && ip->proto == IPPROTO_HOPOPTS)) {
+            return IP_PARSE_UNSUPPORTED;
+        }
+        result = ipv6_ext_step(frame, ip);
+        if (result != IP_PARSE_OK) {
+            return result;
+        }
+    }
+    return IP_PARSE_OK;
+}
+
 static IpParse ipv6_parse(const Frame *frame, IpPacket *ip)
 {
     uint8_t buf[IPV6_HEADER_LEN];
@@ -182,7 +202,7 @@ static IpParse ipv6_parse(const Frame *frame, IpPacket *ip)
     struct in6_addr src, dst;
     uint16_t payload_len;
     uint32_t first;
-    unsigned n_ext;
+    IpParse result;
 
     first = cursor_u32(&c);
     payload_len = cursor_u16(&c);
@@ -205,43 +225,55 @@ static IpParse ipv6_parse(const Frame *frame, IpPacket *ip)
     ip->l4_off = ip->l3_off + IPV6_HEADER_LEN;
     ip->l4_len = payload_len;
 
-    for (n_ext = 0; ipv6_is_ext(ip->proto) && !ip->is_fragment; n_ext++) {
-        IpParse result;
-
-        /* RFC 8200 4.1: hop-by-hop options come first or not at all. */
-        if (n_ext == IP6_EXT_MAX ||
-            (n_ext > 0 && ip->proto == IPPROTO_HOPOPTS)) {
-            return IP_PARSE_UNSUPPORTED;
-        }
-        result = ipv6_ext_step(frame, ip);
-        if (result != IP_PARSE_OK) {
-            return result;
-        }
-    }
-    if (ip->is_fragment && !fragment_is_sane(ip, 0)) {
+    result = ipv6_ext_walk(frame, ip);
+    if (result == IP_PARSE_OK && ip->is_fragment && !fragment_is_sane(ip, 0)) {
         return IP_PARSE_MALFORMED;
     }
+    return result;
+}
+
+IpParse ip_first_fragment_walk(const Frame *frame, IpPacket *ip)
+{
+    IpPacket inner = *ip;
+    IpParse result;
+
+    inner.is_fragment = false;
+    result = ipv6_ext_walk(frame, &inner);
+    if (result != IP_PARSE_OK) {
+        return result;
+    }
+    if (inner.is_fragment) {
+        return IP_PARSE_UNSUPPORTED;    /* a fragment of a fragment */
+    }
+    ip->proto = inner.proto;
+    ip->l4_off = inner.l4_off;
+    ip->l4_len = inner.l4_len;
     return IP_PARSE_OK;
 }
 
 IpParse ip_packet_parse(const Frame *frame, IpPacket *ret_ip)
 {
-    IpPacket ip = { 0 };
     EthHeader eth;
+
+    return eth_parse(frame, &eth) ? ip_packet_parse_behind(frame, &eth, ret_ip)
+                                  : IP_PARSE_MALFORMED;
+}
+
+IpParse ip_packet_parse_behind(const Frame *frame, const EthHeader *eth,
+                               IpPacket *ret_ip)
+{
+    IpPacket ip = { 0 };
     IpParse result;
 
-    if (!eth_parse(frame, &eth)) {
-        return IP_PARSE_MALFORMED;
-    }
-    ip.eth_src = eth.src;
-    ip.eth_dst = eth.dst;
-    ip.has_vlan = eth.has_vlan;
-    ip.vlan_tci = eth.vlan_tci;
-    ip.l3_off = eth.payload_off;
+    ip.eth_src = eth->src;
+    ip.eth_dst = eth->dst;
+    ip.has_vlan = eth->has_vlan;
+    ip.vlan_tci = eth->vlan_tci;
+    ip.l3_off = eth->payload_off;
 
-    if (eth.type == ETH_TYPE_IPV4) {
+    if (eth->type == ETH_TYPE_IPV4) {
         result = ipv4_parse(frame, &ip);
-    } else if (eth.type == ETH_TYPE_IPV6) {
+    } else if (eth->type == ETH_TYPE_IPV6) {
         result = ipv6_parse(frame, &ip);
     } else {
         return IP_PARSE_NOT_IP;

@@ -11,6 +11,7 @@
 #define VMNETD_PROTO_IP_H
 
 #include "proto/addr.h"
+#include "proto/eth.h"
 #include "proto/frame.h"
 
 /** Extension headers that are walked before a packet is given up (RFC 9288). */
@@ -54,6 +55,15 @@ typedef enum IpParse {
 } IpParse;
 
 IpParse ip_packet_parse(const Frame *frame, IpPacket *ret_ip);
+/** ip_packet_parse_behind: the same, where the caller has parsed @eth. */
+IpParse ip_packet_parse_behind(const Frame *frame, const EthHeader *eth,
+                               IpPacket *ret_ip);
+/**
+ * ip_first_fragment_walk: @ip is an IPv6 packet's first fragment: step over the
+ * extension headers that were cut with the rest, of which it has all (RFC 7112).
+ * Sets @proto, @l4_off and @l4_len to what is behind them.
+ */
+IpParse ip_first_fragment_walk(const Frame *frame, IpPacket *ip);
 
 /**
  * IpHeaders: what goes in front of a transport header that we send.

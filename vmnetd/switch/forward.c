@@ -20,7 +20,8 @@
  * The inner call then flushes what it has touched, except a port whose flush()
  * is running, which the outer one does again.
  *
- * VLAN tags are carried, not interpreted: addresses are learnt without them.
+ * VLAN tags are carried: addresses are learnt without them.  Only guard.c looks
+ * behind one that names no VLAN.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -31,8 +32,6 @@
 
 /* Duplicates told of within FDB_QUIET_MS, of all addresses together. */
 #define TOLD_MAX 16
-
-#define ETH_TYPE_QINQ 0x88a8
 
 typedef enum Action {
     ACTION_DROP,            /* for @reason, charged to the source */
@@ -140,9 +139,7 @@ static Verdict route(SwitchPort *src, const MacAddr *dst_mac,
 /* Bytes of Ethernet header that come on top of the MTU. */
 static unsigned header_len(const uint8_t header[ETH_HEADER_LEN])
 {
-    unsigned type = header[12] << 8 | header[13];
-
-    return type == ETH_TYPE_VLAN || type == ETH_TYPE_QINQ
+    return eth_type_is_tag(header[12] << 8 | header[13])
            ? ETH_HEADER_LEN + ETH_VLAN_LEN : ETH_HEADER_LEN;
 }
 
@@ -166,8 +163,8 @@ static Verdict classify(SwitchPort *src, Frame *frame, Offload *ret_offload,
         return drop_for(SWITCH_DROP_GIANT);
     }
     if (!(src->flags & SWITCH_PORT_GATEWAY) &&
-        guard_refuses(src->sw->config.gateway_addrs, frame, header)) {
-        return drop_for(SWITCH_DROP_FOREIGN_SOURCE);
+        !guard_check(src->sw->config.gateway_addrs, frame, header, &reason)) {
+        return drop_for(reason);
     }
     if (!last->is_valid || memcmp(last->addrs, header, sizeof(last->addrs))) {
         MacAddr dst_mac, src_mac;

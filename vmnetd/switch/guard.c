@@ -10,14 +10,14 @@
 
 #include "proto/arp.h"
 #include "proto/ip.h"
+#include "switch/offload.h"
 
 #define ARP_LEN 28
-#define TYPE_QINQ 0x88a8        /* IEEE 802.1ad */
-#define VLAN_ID_MASK 0x0fff
-/* Of VLAN 0, one behind the other: more are refused. */
-#define TAGS_MAX 4
-/* In an IPv6 header: its next header. */
-#define NEXT_HEADER_OFF 6
+#define IPV6_HEADER_LEN 40u
+/* Of a tag: the VLAN's number. */
+#define VID_MASK 0x0fff
+/* Tags without a VLAN that mean something: a service's and a customer's. */
+#define PRIORITY_TAGS_MAX 2
 
 static bool is_gateways(const IpAddr *addrs, const IpAddr *addr)
 {
@@ -31,91 +31,142 @@ static bool is_gateways(const IpAddr *addrs, const IpAddr *addr)
     return false;
 }
 
+static bool has_gateway(const IpAddr *addrs)
+{
+    unsigned i;
+
+    for (i = 0; i < SWITCH_GATEWAY_ADDRS_MAX; i++) {
+        if (addrs[i].family != AF_UNSPEC) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Receivers are less strict than our parser: only the address counts. */
-static bool refuses_arp(const IpAddr *addrs, const Frame *frame, size_t l3_off)
+static bool passes_arp(const IpAddr *addrs, const Frame *frame,
+                       const EthHeader *eth)
 {
     uint8_t arp[ARP_LEN];
     IpAddr sender;
 
-    if (frame_peek(frame, l3_off, arp, sizeof(arp)) < sizeof(arp)) {
-        return false;
+    if (frame_peek(frame, eth->payload_off, arp, sizeof(arp)) < sizeof(arp)) {
+        return true;
     }
     sender = ip_addr_v4((uint32_t)arp[14] << 24 | arp[15] << 16 |
                         arp[16] << 8 | arp[17]);
-    return is_gateways(addrs, &sender);
+    return !is_gateways(addrs, &sender);
 }
 
-/* Of an ICMPv6 message: one that advertises a neighbour has a target. */
-static bool refuses_target(const IpAddr *addrs, const Frame *frame,
-                           const IpPacket *ip)
+/* Of a message that was cut into fragments the first is looked at. */
+static bool passes_icmp6(const IpAddr *addrs, const Frame *frame,
+                         const IpPacket *ip, SwitchDrop *ret_reason)
 {
-    struct nd_neighbor_advert advert;
+    struct nd_neighbor_advert advert = { 0 };
+    size_t len = MIN(sizeof(advert), ip->l4_len);
     IpAddr target;
+    uint8_t type;
 
-    if (frame_peek(frame, ip->l4_off, &advert, sizeof(advert)) <
-        sizeof(advert) || advert.nd_na_type != ND_NEIGHBOR_ADVERT) {
+    frame_peek(frame, ip->l4_off, &advert, len);
+    type = advert.nd_na_type;
+    if (ip->is_fragment && len < sizeof(struct icmp6_hdr)) {
+        *ret_reason = SWITCH_DROP_MALFORMED;
+        return false;
+    }
+    /* RFC 6980 5: none is ever sent in fragments. */
+    if (ip->is_fragment && type >= ND_ROUTER_SOLICIT && type <= ND_REDIRECT) {
+        *ret_reason = SWITCH_DROP_REFUSED;
         return false;
     }
     target = ip_addr_v6(&advert.nd_na_target);
-    return is_gateways(addrs, &target);
+    return !is_gateways(addrs, &ip->src) &&
+           (type != ND_NEIGHBOR_ADVERT || !is_gateways(addrs, &target));
 }
 
-/* TCP and UDP, of which there is much, tell nobody where a neighbour is. */
-static bool refuses_ipv6(const IpAddr *addrs, const Frame *frame, size_t l3_off)
+/*
+ * TCP and UDP, of which there is much, tell nobody where a neighbour is.  Of
+ * the rest it has to be known what it is: receivers step over extension headers
+ * that our parser does not, and read memory that the guest can change, unless
+ * it is in the bytes that its port has copied.
+ */
+static bool passes_ipv6(const IpAddr *addrs, const Frame *frame,
+                        const EthHeader *eth, SwitchDrop *ret_reason)
 {
-    uint8_t next_header;
+    uint8_t head[7];            /* up to its next header */
+    IpParse parsed;
     IpPacket ip;
 
-    if (!frame_peek(frame, l3_off + NEXT_HEADER_OFF, &next_header, 1) ||
-        next_header == IPPROTO_TCP || next_header == IPPROTO_UDP) {
+    if (frame_peek(frame, eth->payload_off, head, sizeof(head)) <
+        sizeof(head) || head[6] == IPPROTO_TCP || head[6] == IPPROTO_UDP) {
+        return true;
+    }
+    /* Who says that there is more than there is is heard by nobody. */
+    if (eth->payload_off + IPV6_HEADER_LEN + (head[4] << 8 | head[5]) >
+        frame->len) {
+        return true;
+    }
+    parsed = ip_packet_parse_behind(frame, eth, &ip);
+    if (parsed == IP_PARSE_OK && ip.is_fragment && ip.frag_off == 0) {
+        parsed = ip_first_fragment_walk(frame, &ip);
+    }
+    if (parsed == IP_PARSE_MALFORMED) {
+        *ret_reason = SWITCH_DROP_MALFORMED;
         return false;
     }
-    switch (ip_packet_parse(frame, &ip)) {
-    case IP_PARSE_OK:
-        return ip.proto == IPPROTO_ICMPV6 &&
-               (is_gateways(addrs, &ip.src) ||
-                refuses_target(addrs, frame, &ip));
-    case IP_PARSE_MALFORMED:
-        return false;           /* to receivers as well */
-    case IP_PARSE_NOT_IP:       /* behind several tags */
-    case IP_PARSE_UNSUPPORTED:
-        break;
+    if (parsed != IP_PARSE_OK ||
+        ip.l4_off + sizeof(struct nd_neighbor_advert) > OFFLOAD_HEADER_MAX) {
+        *ret_reason = SWITCH_DROP_REFUSED;
+        return false;
     }
-    return true;
+    return ip.frag_off > 0 || ip.proto != IPPROTO_ICMPV6 ||
+           passes_icmp6(addrs, frame, &ip, ret_reason);
 }
 
-/* A tag of VLAN 0 at @off, which @type announced: step over it. */
-static bool skip_tag(const Frame *frame, unsigned *type, size_t *off)
+/*
+ * Receivers take off tags without a VLAN (IEEE 802.1Q 6.9), and look at what is
+ * behind: so do we.
+ *
+ * Returns: false: of a VLAN, or cut.  @eth is what is behind them; still a tag's
+ * if there are too many.
+ */
+static bool skip_priority_tags(const Frame *frame, EthHeader *eth)
 {
     uint8_t tag[ETH_VLAN_LEN];
+    unsigned n;
 
-    if ((*type != ETH_TYPE_VLAN && *type != TYPE_QINQ) ||
-        frame_peek(frame, *off, tag, sizeof(tag)) < sizeof(tag) ||
-        ((tag[0] << 8 | tag[1]) & VLAN_ID_MASK) != 0) {
-        return false;
+    for (n = 0; eth_type_is_tag(eth->type) && n < PRIORITY_TAGS_MAX; n++) {
+        if (frame_peek(frame, eth->payload_off, tag, sizeof(tag)) <
+            sizeof(tag) || ((tag[0] << 8 | tag[1]) & VID_MASK) != 0) {
+            return false;
+        }
+        eth->type = tag[2] << 8 | tag[3];
+        eth->payload_off += sizeof(tag);
     }
-    *type = tag[2] << 8 | tag[3];
-    *off += sizeof(tag);
     return true;
 }
 
-bool guard_refuses(const IpAddr *addrs, const Frame *frame,
-                   const uint8_t header[ETH_HEADER_LEN])
+bool guard_check(const IpAddr *addrs, const Frame *frame,
+                 const uint8_t header[ETH_HEADER_LEN], SwitchDrop *ret_reason)
 {
-    unsigned type = header[12] << 8 | header[13], n_tags = 0;
-    size_t off = ETH_HEADER_LEN;
+    EthHeader eth = {
+        .type = header[12] << 8 | header[13], .payload_off = ETH_HEADER_LEN,
+    };
 
-    while (skip_tag(frame, &type, &off)) {
-        if (++n_tags > TAGS_MAX) {
-            return true;
-        }
+    if (eth.type == ETH_TYPE_IPV4 || !has_gateway(addrs) ||
+        !skip_priority_tags(frame, &eth)) {
+        return true;
     }
-    switch (type) {
+    *ret_reason = SWITCH_DROP_FOREIGN_SOURCE;
+    switch (eth.type) {
     case ETH_TYPE_ARP:
-        return refuses_arp(addrs, frame, off);
+        return passes_arp(addrs, frame, &eth);
     case ETH_TYPE_IPV6:
-        return refuses_ipv6(addrs, frame, off);
-    default:
+        return passes_ipv6(addrs, frame, &eth, ret_reason);
+    case ETH_TYPE_VLAN:
+    case ETH_TYPE_QINQ:
+        *ret_reason = SWITCH_DROP_REFUSED;
         return false;
+    default:
+        return true;
     }
 }

@@ -55,8 +55,8 @@ typedef enum SwitchDrop {
     SWITCH_DROP_FULL,           /* receiver full, wait expired */
     SWITCH_DROP_NOT_CONNECTED,  /* receiver's export has no VMM */
     SWITCH_DROP_FOREIGN_SOURCE, /* IP source not of this network, or the gateway's */
-    SWITCH_DROP_MALFORMED,      /* gateway: headers that lie about lengths */
-    SWITCH_DROP_REFUSED,        /* gateway: policy (host mode, forbidden target) */
+    SWITCH_DROP_MALFORMED,      /* headers that lie about lengths */
+    SWITCH_DROP_REFUSED,        /* policy: host mode, forbidden target; guard.h */
     SWITCH_DROP_LIMIT,          /* a bound of limits.h was reached */
     SWITCH_DROP__MAX
 } SwitchDrop;

@@ -13,9 +13,9 @@ import pathlib
 import struct
 
 from scapy.all import (
-    ARP, BOOTP, DHCP, Dot1Q, Ether, ICMP, ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6ND_RA,
+    ARP, BOOTP, DHCP, Dot1AD, Dot1Q, Ether, ICMP, ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6ND_RA,
     ICMPv6NDOptDstLLAddr, ICMPv6NDOptSrcLLAddr, IP, IPv6, IPv6ExtHdrDestOpt,
-    IPv6ExtHdrHopByHop, TCP, UDP)
+    IPv6ExtHdrFragment, IPv6ExtHdrHopByHop, IPv6ExtHdrRouting, TCP, UDP)
 
 HERE = pathlib.Path(__file__).parent
 MAC, GATEWAY = "52:54:00:12:34:56", "02:00:00:00:00:01"
@@ -196,3 +196,21 @@ guard("ns", 0, ETHER / IPv6(src=LINK_LOCAL, dst="ff02::1:ff00:9", hlim=255) /
 guard("ra", 30, ETHER / IPv6(src=LINK_LOCAL, dst="ff02::1", hlim=255) /
       ICMPv6ND_RA() / ICMPv6NDOptSrcLLAddr(lladdr=MAC))
 guard("udp", 0, ETHER / FROM / UDP())
+PRIORITY, SERVICE = Dot1Q(vlan=0, prio=3), Dot1AD(vlan=0)
+guard("arp-priority", 0, ETHER / PRIORITY / ARP(op=2, psrc=ROUTER, hwsrc=MAC))
+guard("arp-two-tags", 5, ETHER / SERVICE / PRIORITY /
+      ARP(op=2, psrc=ROUTER, hwsrc=MAC))
+guard("arp-three-tags", 0, ETHER / PRIORITY / PRIORITY / PRIORITY /
+      ARP(op=2, psrc=ROUTER, hwsrc=MAC))
+guard("arp-vlan", 0, ETHER / Dot1Q(vlan=5) / ARP(op=2, psrc=ROUTER, hwsrc=MAC))
+guard("na-priority", 0, ETHER / PRIORITY / FROM / ADVERT)
+guard("na-nine-headers", 0, ETHER / FROM / IPv6ExtHdrDestOpt() /
+      IPv6ExtHdrDestOpt() / IPv6ExtHdrDestOpt() / IPv6ExtHdrDestOpt() /
+      IPv6ExtHdrDestOpt() / IPv6ExtHdrDestOpt() / IPv6ExtHdrDestOpt() /
+      IPv6ExtHdrDestOpt() / IPv6ExtHdrDestOpt() / ADVERT)
+guard("na-routing-0", 0, ETHER / FROM /
+      IPv6ExtHdrRouting(type=0, segleft=0) / ADVERT)
+guard("na-atomic-fragment", 3, ETHER / FROM / IPv6ExtHdrFragment() / ADVERT)
+guard("na-first-fragment", 0, ETHER / FROM / IPv6ExtHdrFragment(m=1) / ADVERT)
+guard("na-first-fragment-options", 0, ETHER / FROM / IPv6ExtHdrFragment(m=1) /
+      IPv6ExtHdrDestOpt() / ADVERT)
