@@ -43,7 +43,9 @@
 /* DNS queries that wait for an answer, per port and per network. */
 #define LIMIT_DNS_PER_PORT 64
 #define LIMIT_DNS_PER_NETWORK 256
-/* The same of one port: at once, and per second.  Each is a socket and some ten
+/* Their sockets, one per server asked: each query has one as long as it waits. */
+#define LIMIT_DNS_SOCKETS LIMIT_DNS_PER_NETWORK
+/* Queries of one port: at once, and per second.  Each is a socket and some ten
  * system calls, where its answer comes from beyond. */
 #define LIMIT_DNS_BURST 1024
 #define LIMIT_DNS_PER_SECOND 1024

@@ -8,6 +8,8 @@
  */
 #include "resolver-fixture.h"
 
+#include "limits.h"
+
 /* Of the second that a server has before the next is asked, what is left. */
 #define ALMOST_NEXT_MS 900
 #define ALMOST_OVER_MS 3900
@@ -225,6 +227,66 @@ static void test_servers_change(Fixture *f, const void *unused)
     expect_rcode(f, DNS_RCODE_NOERROR);
 }
 
+static unsigned count_fds(void)
+{
+    g_autoptr(GDir) dir = g_dir_open("/proc/self/fd", 0, NULL);
+    unsigned n = 0;
+
+    g_assert_nonnull(dir);
+    while (g_dir_read_name(dir)) {
+        n++;
+    }
+    return n;
+}
+
+/* Queries to silent servers, more than there are sockets for two of each. */
+static void test_silent_servers_and_sockets(Fixture *f, const void *unused)
+{
+    unsigned before = count_fds(), n = LIMIT_DNS_SOCKETS * 3 / 4, i;
+
+    use_servers(f, 2);
+    for (i = 0; i < n; i++) {
+        ask_before(f, false, 1000);
+    }
+    for (i = 0; i < n; i++) {
+        server_receive(f, &f->server[1]);
+    }
+    g_assert_cmpuint(count_fds(), <=, before + LIMIT_DNS_SOCKETS);
+
+    /* The last answer that is waited for, and a new query, which has a socket. */
+    server_answer(&f->server[1], 0, DNS_RCODE_NOERROR);
+    expect_rcode(f, DNS_RCODE_NOERROR);
+    f->n_answers = 0;
+    ask(f, false);
+    server_receive(f, &f->server[1]);
+    g_assert_cmpuint(count_fds(), <=, before + LIMIT_DNS_SOCKETS);
+    server_answer(&f->server[1], 0, DNS_RCODE_NXDOMAIN);
+    expect_rcode(f, DNS_RCODE_NXDOMAIN);
+}
+
+/* A query that has no socket yet takes one of a query that has two. */
+static void test_new_query_has_a_socket(Fixture *f, const void *unused)
+{
+    unsigned before = count_fds(), n = LIMIT_DNS_SOCKETS / 2, i;
+
+    use_servers(f, 2);
+    for (i = 0; i < n; i++) {
+        ask_before(f, false, 1000);
+    }
+    for (i = 0; i < n; i++) {
+        server_receive(f, &f->server[1]);
+    }
+    g_assert_cmpuint(count_fds(), ==, before + LIMIT_DNS_SOCKETS);
+    for (i = 0; i < n; i++) {
+        server_receive(f, &f->server[0]);
+    }
+    ask(f, false);
+    server_receive(f, &f->server[0]);
+    g_assert_cmpuint(count_fds(), ==, before + LIMIT_DNS_SOCKETS);
+    server_answer(&f->server[0], 0, DNS_RCODE_NXDOMAIN);
+    expect_rcode(f, DNS_RCODE_NXDOMAIN);
+}
+
 #define ADD(name, func, data) \
     g_test_add("/resolver-servers/" name, Fixture, data, set_up, func, tear_down)
 
@@ -250,5 +312,7 @@ int main(int argc, char **argv)
     ADD("all-dead", test_all_dead, NULL);
     ADD("slow-tcp-beside-udp", test_slow_tcp_beside_udp, NULL);
     ADD("servers-change", test_servers_change, NULL);
+    ADD("silent-servers-and-sockets", test_silent_servers_and_sockets, NULL);
+    ADD("new-query-has-a-socket", test_new_query_has_a_socket, NULL);
     return g_test_run();
 }

@@ -11,6 +11,10 @@
  *    3 s  B again      makes the next be asked at once; those outstanding are
  *    4 s  the end      waited for.
  *
+ * A network has LIMIT_DNS_SOCKETS of them.  Where these are open, a query that
+ * asks a further server gives up the one that it asked first, and a new query
+ * takes one of a query that has several.
+ *
  * At the end, or when every server has failed, the last unhelpful answer is the
  * answer, if there was one.  Truncated answers are asked for again by TCP where
  * the client came by TCP.
@@ -54,18 +58,27 @@ struct Resolver {
     unsigned generation;    /* changes with the servers */
     unsigned first;         /* server to begin with */
     GPtrArray *queries;
+    unsigned n_asks;        /* of all queries */
     ResolverReply reply;
     void *opaque;
     FaultLog faults;
     uint8_t buf[ASK_MESSAGE_BYTES];
 };
 
+static void query_drop_ask(Query *query, unsigned server)
+{
+    if (query->asked[server]) {
+        g_clear_pointer(&query->asked[server], ask_free);
+        query->resolver->n_asks--;
+    }
+}
+
 static void query_drop_asked(Query *query)
 {
     unsigned i;
 
     for (i = 0; i < RESOLV_SERVERS_MAX; i++) {
-        g_clear_pointer(&query->asked[i], ask_free);
+        query_drop_ask(query, i);
     }
 }
 
@@ -101,13 +114,20 @@ static void query_finish(Query *query, uint8_t *msg, size_t len,
                          int64_t now_ms)
 {
     Resolver *r = query->resolver;
+    unsigned at;
 
     if (msg) {
         dns_set_id(msg, query->client_id);
     }
-    /* The answer may lie in the query's own memory. */
+    /*
+     * The answer may lie in the query's own memory, and the reply may bring a
+     * new query, which looks for sockets among the others.
+     */
+    if (g_ptr_array_find(r->queries, query, &at)) {
+        g_ptr_array_steal_index_fast(r->queries, at);
+    }
     r->reply(r->opaque, query->token, msg, len, now_ms);
-    g_ptr_array_remove_fast(r->queries, query);
+    query_free(query);
     resolver_arm(r);
 }
 
@@ -121,31 +141,71 @@ static void query_give_up(Query *query, int64_t now_ms)
     }
 }
 
-static bool query_is_asking(const Query *query)
+/* Servers that are waited for. */
+static unsigned query_n_asked(const Query *query)
+{
+    unsigned i, n = 0;
+
+    for (i = 0; i < RESOLV_SERVERS_MAX; i++) {
+        n += query->asked[i] != NULL;
+    }
+    return n;
+}
+
+/* Servers are asked in turn: the one asked first is the first from next on. */
+static void query_drop_first(Query *query)
 {
     unsigned i;
 
     for (i = 0; i < RESOLV_SERVERS_MAX; i++) {
-        if (query->asked[i]) {
-            return true;
+        unsigned server = (query->next + i) % RESOLV_SERVERS_MAX;
+
+        if (query->asked[server]) {
+            query_drop_ask(query, server);
+            return;
         }
     }
-    return false;
+}
+
+/* For one more server that @query asks. */
+static void query_make_room(Query *query)
+{
+    Resolver *r = query->resolver;
+    unsigned i;
+
+    if (r->n_asks < LIMIT_DNS_SOCKETS) {
+        return;
+    }
+    if (query_n_asked(query) > 0) {
+        query_drop_first(query);
+        return;
+    }
+    for (i = 0; i < r->queries->len; i++) {
+        Query *other = g_ptr_array_index(r->queries, i);
+
+        if (query_n_asked(other) > 1) {
+            query_drop_first(other);
+            return;
+        }
+    }
 }
 
 static bool query_ask_server(Query *query, unsigned server)
 {
-    Ask **ask = &query->asked[server];
+    Resolver *r = query->resolver;
+    Ask *ask = query->asked[server];
 
-    if (!*ask) {
-        *ask = ask_new(&query->ask, &query->resolver->conf.servers[server]);
-    } else if (!ask_again(*ask)) {
-        g_clear_pointer(ask, ask_free);
+    if (ask && !ask_again(ask)) {
+        query_drop_ask(query, server);
+    } else if (!ask) {
+        query_make_room(query);
+        query->asked[server] = ask_new(&query->ask, &r->conf.servers[server]);
+        r->n_asks += query->asked[server] != NULL;
     }
-    if (!*ask) {
+    if (!query->asked[server]) {
         query->failed |= 1u << server;
     }
-    return *ask != NULL;
+    return query->asked[server] != NULL;
 }
 
 /* The servers may be others than when @query was last here. */
@@ -214,8 +274,8 @@ static bool query_has_fresh(const Query *query)
 static void query_failed(Query *query, unsigned server, int64_t now_ms)
 {
     query->failed |= 1u << server;
-    g_clear_pointer(&query->asked[server], ask_free);
-    if (query_has_fresh(query) || !query_is_asking(query)) {
+    query_drop_ask(query, server);
+    if (query_has_fresh(query) || query_n_asked(query) == 0) {
         query_next_server(query, now_ms);
     }
 }
