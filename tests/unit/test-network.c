@@ -337,6 +337,30 @@ static void test_an_overlap_is_told_once(Fixture *f, const void *unused)
     network_unref(network);
 }
 
+/* ---- how many flows ---- */
+
+static void test_flows_by_descriptors(void)
+{
+    static const struct {
+        uint64_t n_fds;
+        unsigned flows;
+    } rows[] = {
+        { UINT64_MAX, 65536 },      /* RLIM_INFINITY */
+        { 65536 + 512, 65536 },
+        { 65536 + 511, 65535 },
+        { 4096, 3584 },
+        { 1025, 513 },
+        { 1024, 512 },
+        { 256, 128 },
+        { 0, 0 },
+    };
+    size_t i;
+
+    for (i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_assert_cmpuint(network_flows_max(rows[i].n_fds), ==, rows[i].flows);
+    }
+}
+
 #define ADD(name, data, func) \
     g_test_add("/network/" name, Fixture, data, set_up, func, tear_down)
 
@@ -344,6 +368,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     ADD("one-network-for-all", NULL, test_one_network_for_all);
+    g_test_add_func("/network/flows-by-descriptors", test_flows_by_descriptors);
     ADD("idle-networks-stop", NULL, test_idle_networks_stop);
     ADD("adopt-and-strict", NULL, test_adopt_and_strict);
     ADD("strict-about-addresses", NULL, test_strict_about_addresses);

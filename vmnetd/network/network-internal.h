@@ -77,6 +77,9 @@ struct Network {
     IpPrefix overlap;
 };
 
+/** network_flows_max: of a daemon that may have @n_fds descriptors. */
+unsigned network_flows_max(uint64_t n_fds);
+
 struct NetworkRegister {
     NetworkRegisterConfig config;
     char *resolv_conf;

@@ -11,20 +11,24 @@
 #include "limits.h"
 #include "vmnet/error.h"
 
-/* Descriptors that are not for flows: clients, exports, logs, forwards. */
+/* Descriptors that are not for flows: clients, exports, logs, forwards, DNS. */
 #define RESERVED_FDS 512
+
+unsigned network_flows_max(uint64_t n_fds)
+{
+    if (n_fds >= LIMIT_FLOWS + RESERVED_FDS) {
+        return LIMIT_FLOWS;
+    }
+    return n_fds > 2 * RESERVED_FDS ? n_fds - RESERVED_FDS : n_fds / 2;
+}
 
 /* A flow is a descriptor: as many as the process may have. */
 static unsigned flows_max(void)
 {
     struct rlimit limit;
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 ||
-        limit.rlim_cur >= LIMIT_FLOWS + RESERVED_FDS) {
-        return LIMIT_FLOWS;
-    }
-    return limit.rlim_cur > 2 * RESERVED_FDS ? limit.rlim_cur - RESERVED_FDS :
-                                               limit.rlim_cur / 2;
+    return getrlimit(RLIMIT_NOFILE, &limit) < 0
+           ? LIMIT_FLOWS : network_flows_max(limit.rlim_cur);
 }
 
 static void on_host_changed(void *opaque)
