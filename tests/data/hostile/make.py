@@ -202,7 +202,7 @@ def neighbours(rng):
         if n % 8 == 1:
             # No other guest's address: between guests it is as on a wire.
             arp = ARP(op=rng.choice((1, 2)), hwsrc=mac, pdst=GATEWAY,
-                      psrc='192.168.107.%d' % (60 + n % 40))
+                      psrc='192.168.107.%d' % (60 + n // 8 % 40))
             return (Ether(src=mac, dst=BROADCAST, type=0x806)
                     / Raw(changes(bytes(arp), 8)))
         message = ndp(n)
