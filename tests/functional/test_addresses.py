@@ -51,7 +51,7 @@ TELL = '''
 import json, sys, time
 sys.path.insert(0, sys.argv[1])
 from lib.services import TcpTell, UdpTell
-tellers = [kind(host) for kind in (TcpTell, UdpTell) for host in ('0.0.0.0', '::')]
+tellers = [kind(host) for kind in (TcpTell, UdpTell) for host in ('0.0.0.0', sys.argv[2])]
 print(json.dumps([teller.port for teller in tellers]), flush=True)
 sys.stdin.read()
 '''
@@ -219,9 +219,12 @@ def knock(protocol, address, port):
 
 @pytest.fixture(scope='module', name='forwards')
 def make_forwards(hosted, closed):
-    """A service in the guest, a forward to each of its ports."""
+    """
+    A service in the guest, a forward to each of its ports.  The guest has two IPv6
+    addresses: by UDP only one that is bound answers from where it was asked.
+    """
     with closed.popen(sys.executable, '-c', TELL,
-                      services.__file__.rsplit('/', 2)[0],
+                      services.__file__.rsplit('/', 2)[0], closed.ip6,
                       stdin=subprocess.PIPE, stdout=subprocess.PIPE) as service:
         ports = iter(json.loads(service.line()))
         made = {}
