@@ -9,7 +9,6 @@ import itertools
 import os
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
@@ -21,32 +20,12 @@ from lib.lab import udhcpc
 from lib.lan import HOST, ROUTER, Lan, SystemInstance
 from lib.qmp import QmpError
 from lib.tap_guest import TapGuest
+from lib.transfer import transfer
 
 pytestmark = [
     pytest.mark.skipif(bool(netns.missing()), reason=str(netns.missing())),
     pytest.mark.xdist_group('bridged'),
 ]
-
-RECEIVE = '''
-import hashlib, socket
-with socket.create_server(('', 7000)) as server:
-    print('ready', flush=True)
-    peer, _ = server.accept()
-    sums = hashlib.md5()
-    while data := peer.recv(1 << 20):
-        sums.update(data)
-    print(sums.hexdigest())
-'''
-SEND = '''
-import hashlib, os, socket, sys
-data, sums = os.urandom(1 << 20), hashlib.md5()
-with socket.create_connection((sys.argv[1], 7000), 10) as peer:
-    for _ in range(20):
-        peer.sendall(data)
-        sums.update(data)
-print(sums.hexdigest())
-'''
-
 
 def has_macvtap():
     """Whether this kernel makes them, and devices of theirs."""
@@ -184,11 +163,7 @@ def test_offloads_reach_the_host_interface(lan, guests):
     guest = guests.addressed()
     for source, target, address in ((guest, lan.router, ROUTER),
                                     (lan.router, guest, guest.ip)):
-        receiver = target.popen(sys.executable, '-c', RECEIVE,
-                                stdout=subprocess.PIPE)
-        assert receiver.line() == 'ready\n'
-        sent = source.call(sys.executable, '-c', SEND, address)
-        assert receiver.communicate(timeout=30)[0] == sent
+        transfer(source, target, address, 20)
     info, = guests.client.call('query-netdevs')
     assert info['tx-bytes'] / info['tx-frames'] > 2000
 

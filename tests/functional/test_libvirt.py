@@ -131,6 +131,25 @@ def session():
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def start(session):
+    """The domain that is defined, or saved; its console, ready."""
+    virsh, folder = session
+    virsh('start', 'vm')
+    guest = Console(os.path.join(folder, 'serial'))
+    guest.wait_ready()
+    return guest
+
+
+def start_new(session, **values):
+    """DOMAIN with @values."""
+    virsh, folder = session
+    xml = os.path.join(folder, 'vm.xml')
+    with open(xml, 'w', encoding='utf-8') as text:
+        text.write(DOMAIN.format(folder=folder, **values))
+    virsh('define', xml)
+    return start(session)
+
+
 def test_lease_managed_save_and_restore(daemon, session):
     """A guest keeps its address and its network through both."""
     try:
@@ -144,15 +163,8 @@ def test_lease_managed_save_and_restore(daemon, session):
         client.call('export-add', type='vhost-user', id='e0', netdev='n0',
                     addr={'type': 'unix', 'path': path})
         os.chown(path, USER, USER)
-        xml = os.path.join(folder, 'vm.xml')
-        with open(xml, 'w', encoding='utf-8') as text:
-            text.write(DOMAIN.format(kernel=kernel, initrd=initrd, qemu=QEMU,
-                                     folder=folder, arguments='',
-                                     interface=VHOST_USER.format(path=path)))
-        virsh('define', xml)
-        virsh('start', 'vm')
-        guest = Console(os.path.join(folder, 'serial'))
-        guest.wait_ready()
+        guest = start_new(session, kernel=kernel, initrd=initrd, qemu=QEMU,
+                          arguments='', interface=VHOST_USER.format(path=path))
         lease = guest.dhcp()
         assert lease
         ping = 'ping -c 2 -i 0.2 -w 10 ' + lease['router']
@@ -161,9 +173,7 @@ def test_lease_managed_save_and_restore(daemon, session):
 
         virsh('managedsave', 'vm')
         assert not client.call('query-netdevs')[0]['connected']
-        virsh('start', 'vm')
-        guest = Console(os.path.join(folder, 'serial'))
-        guest.wait_ready()
+        guest = start(session)
         assert guest.run(ping).ok
         info, = client.call('query-netdevs')
         assert info['connected'] and info['port'] == 'vhost-user'
@@ -185,15 +195,8 @@ def test_emulator_is_vmnet_run(session):
     with open(emulator, 'w', encoding='ascii') as text:
         text.write('#!/bin/sh\nexec %s/tools/vmnet-run %s "$@"\n' % (BUILD, QEMU))
     os.chmod(emulator, 0o755)
-    xml = os.path.join(folder, 'vm.xml')
-    with open(xml, 'w', encoding='utf-8') as text:
-        text.write(DOMAIN.format(
-            kernel=kernel, initrd=initrd, qemu=emulator, folder=folder,
-            interface='', arguments=VMNET_RUN.format(folder=folder)))
-    virsh('define', xml)
-    virsh('start', 'vm')
-    guest = Console(os.path.join(folder, 'serial'))
-    guest.wait_ready()
+    guest = start_new(session, kernel=kernel, initrd=initrd, qemu=emulator,
+                      interface='', arguments=VMNET_RUN.format(folder=folder))
     lease = guest.dhcp()
     assert lease
     assert guest.run('ping -c 2 -i 0.2 -w 10 ' + lease['router']).ok

@@ -9,38 +9,16 @@ SPDX-License-Identifier: GPL-2.0-or-later
 """
 
 import os
-import subprocess
-import sys
 
 import pytest
 
 from lib import netns, tap_guest
 from lib.lab import Lab
 from lib.qmp import QmpError
+from lib.transfer import transfer
 
 pytestmark = pytest.mark.skipif(bool(netns.missing()),
                                 reason=str(netns.missing()))
-
-RECEIVE = '''
-import hashlib, socket, sys
-with socket.create_server(('', 7000)) as server:
-    print('ready', flush=True)
-    peer, _ = server.accept()
-    sums = hashlib.md5()
-    while data := peer.recv(1 << 20):
-        sums.update(data)
-    print(sums.hexdigest())
-'''
-SEND = '''
-import hashlib, os, socket, sys
-data, sums = os.urandom(1 << 20), hashlib.md5()
-with socket.create_connection((sys.argv[1], 7000), 10) as peer:
-    for _ in range(int(sys.argv[2])):
-        peer.sendall(data)
-        sums.update(data)
-print(sums.hexdigest())
-'''
-
 
 @pytest.fixture
 def client(daemon):
@@ -66,16 +44,6 @@ def make_guest(client):
         guest.close()
 
 
-def transfer(source, target, mib):
-    """TCP of @mib MiB arrives as it was sent."""
-    receiver = target.popen(sys.executable, '-c', RECEIVE,
-                            stdout=subprocess.PIPE)
-    assert receiver.line() == 'ready\n'
-    sent = source.call(sys.executable, '-c', SEND, target.ip, str(mib))
-    got = receiver.communicate(timeout=30)[0]
-    assert got == sent
-
-
 def counters(client, guest):
     """query-netdevs of a guest."""
     return [info for info in client.call('query-netdevs')
@@ -85,7 +53,7 @@ def counters(client, guest):
 def test_two_taps_exchange_frames_uncut(client, make_guest):
     one, two = make_guest(), make_guest()
     assert counters(client, one)['port'] == 'tap'
-    transfer(one, two, 20)
+    transfer(one, two, two.ip, 20)
     info = counters(client, one)
     assert info['tx-bytes'] / info['tx-frames'] > 5000
     assert one.run('ping', '-c', '1', '192.168.107.1').returncode == 0
@@ -93,16 +61,16 @@ def test_two_taps_exchange_frames_uncut(client, make_guest):
 
 def test_queues(client, make_guest):
     one, two = make_guest(queues=4), make_guest(queues=8)
-    transfer(one, two, 10)
-    transfer(two, one, 10)
+    transfer(one, two, two.ip, 10)
+    transfer(two, one, one.ip, 10)
 
 
 def test_a_guest_without_offloads_gets_segments(daemon, client, make_guest):
     lab = Lab(daemon)
     try:
         plain, tap = lab.configured(), make_guest()
-        transfer(tap, plain, 5)
-        transfer(plain, tap, 5)
+        transfer(tap, plain, plain.ip, 5)
+        transfer(plain, tap, tap.ip, 5)
         info = counters(lab.client, plain)
         assert info['rx-bytes'] / info['rx-frames'] < 1515
     finally:

@@ -12,27 +12,11 @@
 #include <netinet/icmp6.h>
 
 #include "switch/guard.h"
+#include "pieces.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define PIECES_MAX 32
 #define GATEWAY4 0xc0a86b01     /* 192.168.107.1 */
-
-static void describe(Frame *frame, struct iovec *iov, const uint8_t *data,
-                     size_t size, size_t piece)
-{
-    unsigned n = 0;
-    size_t at = 0;
-
-    do {
-        size_t len = piece && n + 1 < PIECES_MAX ? MIN(piece, size - at)
-                                                 : size - at;
-
-        iov[n++] = (struct iovec) { (void *)(data + at), len };
-        at += len;
-    } while (at < size);
-    frame_init(frame, iov, n);
-}
 
 static uint16_t u16_at(const uint8_t *data)
 {
@@ -123,8 +107,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     ip_addr_parse("fe80::1", &addrs[1]);
-    describe(&frame, iov, data + 1, size - 1, data[0]);
-    describe(&whole, &whole_iov, data + 1, size - 1, 0);
+    pieces_describe(&frame, iov, data + 1, size - 1, data[0]);
+    pieces_describe(&whole, &whole_iov, data + 1, size - 1, 0);
     refuses = guard_refuses(addrs, &frame, data + 1);
     g_assert_true(refuses == guard_refuses(addrs, &whole, data + 1));
     g_assert_true(refuses || !is_claim(addrs, data + 1, size - 1));

@@ -7,27 +7,11 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "port/steering.h"
+#include "pieces.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define PIECES_MAX 32
 #define PAIRS 8
-
-static void describe(Frame *frame, struct iovec *iov, const uint8_t *data,
-                     size_t size, size_t piece)
-{
-    unsigned n = 0;
-    size_t at = 0;
-
-    do {
-        size_t len = piece && n + 1 < PIECES_MAX ? MIN(piece, size - at)
-                                                 : size - at;
-
-        iov[n++] = (struct iovec) { (void *)(data + at), len };
-        at += len;
-    } while (at < size);
-    frame_init(frame, iov, n);
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -48,8 +32,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!n) {
         return 0;
     }
-    describe(&frame, iov, data + 2, size - 2, data[0]);
-    describe(&whole, &whole_iov, data + 2, size - 2, 0);
+    pieces_describe(&frame, iov, data + 2, size - 2, data[0]);
+    pieces_describe(&whole, &whole_iov, data + 2, size - 2, 0);
     before = steering_find(steering, &frame, pairs, n);
     g_assert_nonnull(memchr(pairs, before, n));
     /* How it lies in memory does not matter. */
