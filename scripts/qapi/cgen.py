@@ -13,6 +13,15 @@ def guard(cond, text):
     return f'#if defined({cond})\n{text}#endif\n'
 
 
+def read(path):
+    """Returns the text of a file; None if there is none."""
+    try:
+        with open(path, encoding='utf-8') as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+
+
 class Output:
     """The files to write, with their text."""
 
@@ -46,10 +55,12 @@ class Output:
         return f'"{self.prefix}{name}.h"'
 
     def write(self):
-        """Writes all files that changed."""
+        """Writes all files that changed: what includes others stays built."""
         os.makedirs(self.directory, exist_ok=True)
         for name, text in self.files.items():
             path = os.path.join(self.directory, name)
+            if read(path) == text:
+                continue
             with open(path, 'w', encoding='utf-8') as file:
                 file.write(text)
 

@@ -7,7 +7,10 @@
     # What it is.
     #
     # @member: What it is,
-    #     continued with indentation.
+    #          continued below its first word.
+    #
+    # @other:
+    #     What begins on a line of its own.
     #
     # Features:
     #
@@ -23,12 +26,17 @@
 
 A comment that does not begin with `@Name:` is text of the manual; one that
 begins with `= ` or `== ` is a heading of it.
+
+What QEMU 7.2 refuses is refused: text that is indented less than the first line's
+of its section, and members after a section with a tag or a paragraph of their
+own.  Without that a schema which both read would break QEMU's build alone.
 """
 
 import re
 
 from .error import SchemaError
 
+INDENT = 4      # of text below the line with the name
 TAGS = ('Returns', 'Errors', 'Since', 'Note', 'Example')
 SYMBOL = re.compile(r'@([^ ]*?)(:?)$')
 MEMBER = re.compile(r'@([^ :]+):(?: +(.*))?$')
@@ -38,13 +46,16 @@ TAG = re.compile(r'(' + '|'.join(TAGS) + r'):(?: +(.*))?$')
 class Section:
     """A paragraph or more, with the place of its first line."""
 
-    def __init__(self, place, text=''):
+    def __init__(self, place, text='', indent=0):
         self.place = place
         self.lines = [text] if text else []
-        self.indented = True
+        self.indent = indent
 
-    def add(self, line):
+    def add(self, line, place):
         """Adds a line of text."""
+        if line and not line.startswith(' ' * self.indent):
+            raise SchemaError(place, 'unexpected de-indent (expected at least'
+                              f' {self.indent} spaces)')
         self.lines.append(line)
 
     @property
@@ -63,7 +74,6 @@ class Doc:
         self.place = place
         self.symbol = None
         self.body = Section(place)
-        self.body.indented = False
         self.members = {}
         self.features = {}
         self.tags = {}
@@ -80,8 +90,8 @@ class Doc:
             self.parse_symbol(*lines.pop(0))
             self.parse_sections(lines)
         else:
-            for line, _ in lines:
-                self.body.add(line)
+            for line, place in lines:
+                self.body.add(line, place)
 
     def parse_symbol(self, line, place):
         """Takes the line that names what is documented."""
@@ -95,40 +105,40 @@ class Doc:
     def parse_sections(self, lines):
         """Takes what follows the name."""
         section = self.body
-        into = self.members
+        into = self.members     # None behind the last member or feature
         blank = False
         for line, place in lines:
             match = MEMBER.match(line)
             tag = TAG.match(line)
             if match:
-                section = Section(place, match[2] or '')
-                self.enter(into, match[1], section, place)
-            elif line == 'Features:':
+                if into is None:
+                    raise SchemaError(place, f"'@{match[1]}:' follows a section"
+                                      " that is no member's")
+                section = self.enter(into, match, place)
+            elif line == 'Features:' and into is not None and (
+                    blank or section is self.body):
                 into = self.features
                 section = self.body
             elif tag:
-                section = Section(place, tag[2] or '')
-                self.enter(self.tags, tag[1], section, place)
+                into = None
+                section = self.enter(self.tags, tag, place)
             elif line.startswith('@') and blank:
                 raise SchemaError(place, f"'{line.split()[0]}' lacks a ':'")
             else:
-                section = self.continued(section, line, place, blank)
+                if (blank and section is not self.body and into is not None
+                        and line and not line.startswith(' ')):
+                    into = None
+                    section = self.body
+                    section.add('', place)
+                section.add(line, place)
             blank = not line
 
-    def continued(self, section, line, place, blank):
-        """Takes a line of text; returns the section that it belongs to."""
-        if line and section.indented and not line.startswith(' '):
-            if not blank:
-                raise SchemaError(place, 'unexpected de-indent'
-                                  ' (expected at least 4 spaces)')
-            section = self.body
-            section.add('')
-        section.add(line)
-        return section
-
     @staticmethod
-    def enter(into, name, section, place):
-        """Enters a section under its name."""
+    def enter(into, match, place):
+        """Enters the section that begins with @match under its name."""
+        name, text = match[1], match[2]
         if name in into:
             raise SchemaError(place, f"'{name}' is documented twice")
-        into[name] = section
+        into[name] = Section(place, text or '',
+                             match.start(2) if text else INDENT)
+        return into[name]
