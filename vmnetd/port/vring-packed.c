@@ -239,9 +239,14 @@ static void packed_use(Vring *ring, const VringChain *chain, uint32_t written)
 static void packed_publish(Vring *ring)
 {
     if (ring->has_first) {
+        struct vring_packed_desc *desc =
+            &ring->u.packed.desc[ring->first.index];
+
         ring->has_first = false;
-        __atomic_store_n(&ring->u.packed.desc[ring->first.index].flags,
-                         GUINT16_TO_LE(ring->first_flags), __ATOMIC_RELEASE);
+        __atomic_store_n(&desc->flags, GUINT16_TO_LE(ring->first_flags),
+                         __ATOMIC_RELEASE);
+        /* Once more: the front end may have emptied the log since. */
+        guest_memory_log_host(ring->memory, desc, sizeof(*desc));
     }
 }
 
