@@ -14,12 +14,13 @@ import os
 import subprocess
 import sys
 import time
+import warnings
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(TOP, 'tests'))
 
 from lib import guard, image, services                  # noqa: E402
-from lib.guest import Guest, GuestError, kvm_trouble    # noqa: E402
+from lib.guest import BOOTS, Guest, GuestError, kvm_trouble    # noqa: E402
 
 QEMU = 'qemu-system-x86_64'
 NETDEV = 'vmnet-shared,id=net0'
@@ -109,15 +110,17 @@ class Quickstart:
             self.guests.append(Guest(
                 name, kernel, [self.tool('vmnet-run'), QEMU],
                 ['-netdev', netdev, '-device', 'virtio-net-pci,netdev=net0'],
-                env=self.env, accel=accel,
+                env=self.env, accel=accel, boots=BOOTS,
                 log=os.path.join(self.folder, name + '.log')))
             if self.broken == 'boot':
                 self.guests[-1].process.kill()
-        for guest in self.guests:
-            guest.wait_ready(90)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter('always')
+            for guest in self.guests:
+                guest.wait_ready(90)
         return 'accelerator ' + accel + (' (%s)' % trouble if trouble else '') + (
             ', host-loopback=on since the host has only loopback addresses'
-            if self.loopback else '')
+            if self.loopback else '') + ''.join('; %s' % w.message for w in said)
 
     def lease(self):
         """Address, gateway, DNS server and MTU by DHCP, in both guests."""

@@ -27,7 +27,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(TOP, 'tests'))
 
 from lib import image, netns, services              # noqa: E402
-from lib.guest import Guest, GuestError             # noqa: E402
+from lib.guest import BOOTS, Guest, GuestError      # noqa: E402
 from lib.instance import BUILD, IMAGE, Instance      # noqa: E402
 from lib.qmp import QmpError                        # noqa: E402
 
@@ -135,7 +135,7 @@ class Soak:
                       [self.instance.tool('vmnet-run'), '-q', QEMU],
                       ['-netdev', self.netdev, '-device',
                        'virtio-net-pci,netdev=net0,romfile='],
-                      env=self.instance.env,
+                      env=self.instance.env, boots=BOOTS,
                       log=os.path.join(self.instance.folder, name + '.log'))
         self.guests[name] = guest
         guest.wait_ready(120)

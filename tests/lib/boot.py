@@ -10,13 +10,11 @@ import shutil
 import pytest
 
 from lib import image
-from lib.guest import Guest
+from lib.guest import BOOTS, Guest
 from lib.instance import IMAGE
 
 QEMU = 'qemu-system-x86_64'
 NIC = ['-device', 'virtio-net-pci,netdev=net0,romfile=']
-# How often a guest boots until its clock is right.
-BOOTS = 4
 
 
 @functools.lru_cache

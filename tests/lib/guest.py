@@ -16,6 +16,10 @@ import warnings
 from lib.process import Process
 
 READY = rb'@@ready\r?\n'
+# What a kernel begins with that cannot go on.
+DEATH = re.compile(rb'BUG: |kernel BUG|Oops|general protection|Kernel panic')
+# How often a guest boots until its clock is right.
+BOOTS = 4
 
 
 class GuestError(Exception):
@@ -95,11 +99,17 @@ class Guest:
             start_new_session=True, **self._how)
         self.pid = self.process.pid
 
+    def _last_words(self):
+        """The end of the console; with what a kernel says when it dies."""
+        fault = DEATH.search(self.console)
+        begin = fault.start() if fault else len(self.console)
+        return bytes(self.console[min(begin, max(0, len(self.console) - 400)):])
+
     def _fill(self, deadline):
         wait = deadline - time.monotonic()
         if wait <= 0:
             raise GuestError('%s: no answer in time; console: %r'
-                             % (self.name, bytes(self.console[-400:])))
+                             % (self.name, self._last_words()))
         ready, _, _ = select.select([self.process.stdout], [], [], wait)
         if not ready:
             return
@@ -107,7 +117,7 @@ class Guest:
         if not data:
             raise GuestError('%s: QEMU ended with status %s; console: %r'
                              % (self.name, self.process.wait(),
-                                bytes(self.console[-400:])))
+                                self._last_words()))
         self._buffer += data
         self.console += data
 
