@@ -3,18 +3,11 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include "dns-names.h"
 #include "gateway-harness.h"
 #include "limits.h"
 
 #define GUEST ip_addr_v4(NET(99))
-
-static DnsName name_of(const char *text)
-{
-    DnsName name;
-
-    g_assert_true(dns_name_from_text(text, &name));
-    return name;
-}
 
 static size_t build_query(uint8_t *buf, size_t size, uint16_t id,
                           const char *name, DnsType type, uint16_t udp_size)
