@@ -85,7 +85,9 @@ bool connector_start(VmnetClient *client, VmnetConnectFlags flags,
 {
     Connector *connector;
 
-    client->path = vmnet_paths_socket(error);
+    client->path = flags == VMNET_CONNECT_SYSTEM
+                   ? vmnet_paths_system_socket(error)
+                   : vmnet_paths_socket(error);
     if (!client->path) {
         return false;
     }
@@ -199,7 +201,7 @@ static int connect_once(const char *path, GError **error)
 
     if (fd >= 0 && !peer_check(fd, path, error)) {
         close(fd);
-        errno = EACCES;
+        errno = EPERM;
         return -1;
     }
     return fd;
@@ -238,6 +240,37 @@ static bool may_start(const VmnetClient *client)
            (flags == VMNET_CONNECT_RECOVER && has_left_record(client->path));
 }
 
+static bool is_for_system(const VmnetClient *client)
+{
+    return client->connector->flags == VMNET_CONNECT_SYSTEM;
+}
+
+static GError *no_daemon(const VmnetClient *client)
+{
+    if (is_for_system(client)) {
+        return g_error_new(VMNET_ERROR, VMNET_SETUP_INCOMPLETE,
+                           "the system instance of vmnetd does not run (nobody "
+                           "listens on '%s'): root starts it by 'vmnetd "
+                           "--system'", client->path);
+    }
+    return g_error_new(VMNET_ERROR, VMNET_SETUP_INCOMPLETE,
+                       "no vmnetd runs (nobody listens on '%s'); the first "
+                       "guest of vmnet-run starts one", client->path);
+}
+
+/* The system instance is for the members of a group. */
+static bool fail_to_connect(VmnetClient *client, int errnum, GError *error)
+{
+    if (errnum == EACCES && is_for_system(client)) {
+        g_autoptr(GError) cause = error;
+
+        error = g_error_new(VMNET_ERROR, VMNET_INVALID_ACCESS,
+                            "%s: the system instance of vmnetd is for root and "
+                            "group 'vmnet'", cause->message);
+    }
+    return fail(client, error);
+}
+
 /*
  * Under the lock it is asked again whether a daemon may be started: one that
  * was leaving in good order still had its record.
@@ -248,6 +281,7 @@ static bool step_look(VmnetClient *client)
     bool locked = connector->step == STEP_LOOK_LOCKED;
     GError *err = NULL;
     int fd = connect_once(client->path, &err);
+    bool busy;
 
     if (fd >= 0) {
         return greet(client, fd);
@@ -256,20 +290,22 @@ static bool step_look(VmnetClient *client)
         return try_again(connector, err);
     }
     if (!nobody_listens(errno)) {
-        return fail(client, err);
+        return fail_to_connect(client, errno, err);
     }
     g_clear_error(&err);
     if (!locked && may_start(client)) {
         return go_to(connector, STEP_LOCK);
     }
+    if (is_for_system(client)) {
+        return fail(client, no_daemon(client));
+    }
     fd = connect_holder();
     if (fd >= 0) {
         return greet(client, fd);
     }
-    err = g_error_new(VMNET_ERROR, VMNET_SETUP_INCOMPLETE,
-                      "no vmnetd runs (nobody listens on '%s'); the first "
-                      "guest of vmnet-run starts one", client->path);
-    if (errno == EAGAIN) {
+    busy = errno == EAGAIN;
+    err = no_daemon(client);
+    if (busy) {
         return try_again(connector, err);
     }
     if (!may_start(client)) {

@@ -9,6 +9,7 @@
 #include "libvmnet/network-int.h"
 
 struct VmnetNetworkConfiguration {
+    VmnetOperatingMode mode;
     JsonValue *args;
     JsonValue *reservations;    /* (transfer none) in @args */
     JsonValue *rules;
@@ -31,6 +32,7 @@ VmnetNetworkConfiguration *vmnet_network_configuration_new(VmnetOperatingMode mo
 {
     VmnetNetworkConfiguration *config = g_new0(VmnetNetworkConfiguration, 1);
 
+    config->mode = mode;
     config->args = json_dict();
     config->reservations = json_list();
     config->rules = json_list();
@@ -140,7 +142,9 @@ vmnet_network_configuration_set_lease_time(VmnetNetworkConfiguration *config,
 void vmnet_network_configuration_set_external_interface(
     VmnetNetworkConfiguration *config, const char *ifname)
 {
-    json_dict_set_string(config->args, "external-interface", ifname);
+    json_dict_set_string(config->args, config->mode == VMNET_BRIDGED_MODE
+                                       ? "ifname" : "external-interface",
+                         ifname);
 }
 
 void vmnet_network_configuration_disable_dhcp(

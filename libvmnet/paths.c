@@ -188,21 +188,41 @@ char *vmnet_paths_state_dir(bool create, GError **error)
     return g_steal_pointer(&path);
 }
 
-char *vmnet_paths_socket(GError **error)
+/* Returns: false if there is one that is no path. */
+static bool socket_of_env(const char **ret_path, GError **error)
 {
     const char *env = g_getenv("VMNET_SOCKET");
-    g_autofree char *dir = NULL;
 
-    if (env && *env) {
-        if (env[0] != '/') {
-            g_set_error(error, VMNET_ERROR, VMNET_INVALID_ARGUMENT,
-                        "VMNET_SOCKET '%s': is not an absolute path", env);
-            return NULL;
-        }
+    *ret_path = env && *env ? env : NULL;
+    if (*ret_path && env[0] != '/') {
+        g_set_error(error, VMNET_ERROR, VMNET_INVALID_ARGUMENT,
+                    "VMNET_SOCKET '%s': is not an absolute path", env);
+        return false;
+    }
+    return true;
+}
+
+char *vmnet_paths_socket(GError **error)
+{
+    g_autofree char *dir = NULL;
+    const char *env;
+
+    if (!socket_of_env(&env, error)) {
+        return NULL;
+    }
+    if (env) {
         return g_strdup(env);
     }
     dir = vmnet_paths_runtime_dir(false, error);
     return dir ? g_build_filename(dir, "vmnetd.sock", NULL) : NULL;
+}
+
+char *vmnet_paths_system_socket(GError **error)
+{
+    const char *env;
+
+    return socket_of_env(&env, error) ? g_strdup(env ?: VMNET_SYSTEM_SOCKET)
+                                      : NULL;
 }
 
 char *vmnet_paths_log_file(GError **error)

@@ -18,6 +18,7 @@
 
 /**
  * vmnet_paths_socket: $VMNET_SOCKET, else vmnetd.sock in the runtime directory.
+ * vmnet_paths_system_socket: $VMNET_SOCKET, else %VMNET_SYSTEM_SOCKET.
  * vmnet_paths_runtime_dir: $XDG_RUNTIME_DIR/vmnet, else /run/user/UID/vmnet,
  *     else /tmp/vmnet-UID; made (0700) if @create; a planted or foreign one is
  *     refused with an error that says whose it is.
@@ -37,6 +38,7 @@
 #define VMNET_SYSTEM_SOCKET "/run/vmnet/vmnetd.sock"
 
 char *vmnet_paths_socket(GError **error);
+char *vmnet_paths_system_socket(GError **error);
 char *vmnet_paths_runtime_dir(bool create, GError **error);
 char *vmnet_paths_state_dir(bool create, GError **error);
 bool vmnet_paths_dir_check(const char *path, GError **error);

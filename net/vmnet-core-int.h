@@ -18,7 +18,7 @@ struct VmnetCore {
     const VmnetCoreOps *ops;
     void *opaque;
     char *options;
-    bool may_start;
+    VmnetConnectFlags connect;
     bool vhost_user;            /* frames go past us: no tx, rx and offloads */
     size_t interface_header_len;
 

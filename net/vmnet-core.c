@@ -21,7 +21,9 @@ VmnetCore *vmnet_core_new(const VmnetCoreConfig *config,
     core->ops = ops;
     core->opaque = opaque;
     core->options = g_strdup(config->options);
-    core->may_start = config->may_start;
+    core->connect = config->system ? VMNET_CONNECT_SYSTEM
+                    : config->may_start ? VMNET_CONNECT_START
+                    : VMNET_CONNECT_EXISTING;
     core->vhost_user = config->vhost_user;
     core->interface_header_len = config->header ? VMNET_CORE_HEADER_BYTES : 0;
     core->retry_ms = RETRY_FIRST_MS;
@@ -137,8 +139,6 @@ static void interface_started(VmnetInterface *interface, const GError *error,
 static void core_connect(VmnetCore *core)
 {
     g_autoptr(GError) error = NULL;
-    VmnetConnectFlags how = core->may_start ? VMNET_CONNECT_START
-                                            : VMNET_CONNECT_EXISTING;
     VmnetPort port = VMNET_PORT_PACKETS;
     VmnetInterfaceFlags flags = 0;
 
@@ -150,8 +150,8 @@ static void core_connect(VmnetCore *core)
     }
     set_state(core, VMNET_CORE_CONNECTING);
     core->told_offloads = core->offloads;
-    core->client = vmnet_client_connect_async(how, CONNECT_MS, client_state,
-                                              core, &error);
+    core->client = vmnet_client_connect_async(core->connect, CONNECT_MS,
+                                              client_state, core, &error);
     if (!core->client) {
         core_lost(core, error);
         return;

@@ -104,6 +104,7 @@ typedef struct VmnetCoreOps {
  * VmnetCoreConfig:
  * @options: the netdev: a JSON object as for vmnetd's netdev_add
  * @may_start: whether a process may be made to start the daemon
+ * @system: the daemon is the system instance, which nobody here starts
  * @header: frames begin with a virtio_net_hdr both ways
  * @vhost_user: frames go past the core, by vmnet_core_get_path(); nothing is
  *     sent and received here then, and @header and offloads mean nothing
@@ -111,6 +112,7 @@ typedef struct VmnetCoreOps {
 typedef struct VmnetCoreConfig {
     const char *options;
     bool may_start;
+    bool system;
     bool header;
     bool vhost_user;
 } VmnetCoreConfig;

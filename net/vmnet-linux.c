@@ -283,6 +283,7 @@ static bool vmnet_make(const Netdev *options, const char *name,
     VmnetCoreConfig config = {
         .options = json,
         .may_start = vmnet_may_start_daemon(),
+        .system = info->type == NET_CLIENT_DRIVER_VMNET_BRIDGED,
         .header = true,
         .vhost_user = vhost,
     };

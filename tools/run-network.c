@@ -81,7 +81,7 @@ static void undo(Run *run)
 
 bool run_connect(Run *run, GError **error)
 {
-    run->client = vmnet_client_connect(run->system ? VMNET_CONNECT_EXISTING
+    run->client = vmnet_client_connect(run->system ? VMNET_CONNECT_SYSTEM
                                                    : VMNET_CONNECT_START,
                                        VMNET_CONNECT_TIMEOUT_MS, error);
     if (!run->client) {

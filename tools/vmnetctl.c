@@ -232,7 +232,7 @@ static int run_command(Ctl *ctl, const CtlCommand *command, int argc,
     if (!check_usage(ctl, command, argc)) {
         return EXIT_FAILURE;
     }
-    ctl->client = vmnet_client_connect(ctl->system ? VMNET_CONNECT_EXISTING
+    ctl->client = vmnet_client_connect(ctl->system ? VMNET_CONNECT_SYSTEM
                                                    : VMNET_CONNECT_RECOVER,
                                        VMNET_CONNECT_TIMEOUT_MS,
                                        &ctl->no_daemon);

@@ -52,11 +52,14 @@ typedef struct VmnetClient VmnetClient;
  *     a daemon too, and is systemd's doing.)
  * @VMNET_CONNECT_RECOVER: as EXISTING, but start a daemon if the last one died
  *     while virtual machines used it, so that it makes their netdevs again.
+ * @VMNET_CONNECT_SYSTEM: as EXISTING, but the system instance instead of the
+ *     user's: the one for vmnet-bridged.
  */
 typedef enum VmnetConnectFlags {
     VMNET_CONNECT_START,
     VMNET_CONNECT_EXISTING,
     VMNET_CONNECT_RECOVER,
+    VMNET_CONNECT_SYSTEM,
 } VmnetConnectFlags;
 
 /**
@@ -107,7 +110,8 @@ typedef void (*VmnetCommandFunc)(VmnetClient *client, const char *result,
  *     lost; never from this function
  *
  * The socket is $VMNET_SOCKET, else vmnetd.sock in $XDG_RUNTIME_DIR/vmnet,
- * /run/user/UID/vmnet or /tmp/vmnet-UID.  The daemon that is started is
+ * /run/user/UID/vmnet or /tmp/vmnet-UID; the system instance's $VMNET_SOCKET,
+ * else /run/vmnet/vmnetd.sock.  The daemon that is started is
  * $VMNETD, else the one beside the running program, else the installed one.
  * It belongs to a session of its own and outlives the caller.
  *

@@ -45,7 +45,11 @@ typedef struct VmnetNetworkConfiguration VmnetNetworkConfiguration;
  * vmnet_network_configuration_new: everything as the daemon chooses: a free
  * subnet, a random IPv6 prefix (both kept under the network's name), MTU 1500,
  * DHCP, DNS, router advertisements, and with %VMNET_SHARED_MODE NAT.
- * @mode: %VMNET_HOST_MODE or %VMNET_SHARED_MODE
+ *
+ * A network of %VMNET_BRIDGED_MODE is one with that of a host interface, which
+ * has all of that or has not: it takes a name, how long it stays, and the
+ * interface.  Only the system instance makes one: its client connects with
+ * %VMNET_CONNECT_SYSTEM.
  */
 VmnetNetworkConfiguration *vmnet_network_configuration_new(VmnetOperatingMode mode);
 /** vmnet_network_configuration_free: networks made of it stay.  (nullable) */
@@ -103,7 +107,9 @@ void
 vmnet_network_configuration_set_lease_time(VmnetNetworkConfiguration *config,
                                            guint32 lease_s);
 /** vmnet_network_configuration_set_external_interface: the host interface by
- * which alone guests reach the outside; for %VMNET_SHARED_MODE. */
+ * which alone guests reach the outside, with %VMNET_SHARED_MODE; the one whose
+ * network they join, with %VMNET_BRIDGED_MODE (by default that of the default
+ * route).  vmnet_copy_shared_interface_list() has candidates. */
 void vmnet_network_configuration_set_external_interface(
     VmnetNetworkConfiguration *config, const char *ifname);
 
@@ -225,7 +231,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VmnetNetwork, vmnet_network_unref)
 
 /** vmnet_network_get_name: valid as long as @network. */
 const char *vmnet_network_get_name(const VmnetNetwork *network);
-/** vmnet_network_get_mode: host or shared. */
+/** vmnet_network_get_mode: host, shared or bridged. */
 VmnetOperatingMode vmnet_network_get_mode(const VmnetNetwork *network);
 /** vmnet_network_get_mtu: in bytes, without the Ethernet header. */
 guint32 vmnet_network_get_mtu(const VmnetNetwork *network);
@@ -233,8 +239,8 @@ guint32 vmnet_network_get_mtu(const VmnetNetwork *network);
  * vmnet_network_get_ipv4_subnet:
  * @ret_subnet: the gateway's address in it, in network byte order
  *
- * Returns: false if the network has no addresses (net-uuid); both are
- * untouched then.
+ * Returns: false if the network has no addresses of its own (net-uuid,
+ * bridged); both are untouched then.
  */
 gboolean vmnet_network_get_ipv4_subnet(const VmnetNetwork *network,
                                        struct in_addr *ret_subnet,

@@ -12,8 +12,9 @@ import subprocess
 import time
 
 import pytest
+from scapy.layers.l2 import ARP, Ether
 
-from lib import netns
+from lib import libvmnet, netns
 from lib.boot import Boot
 from lib.instance import is_running
 from lib.lab import udhcpc
@@ -307,6 +308,27 @@ def test_interfaces_that_are_not_allowed(bridge_lan, bridge_system):
         with pytest.raises(QmpError, match='does not let guests join it'):
             client.call('netdev_add', type='vmnet-bridged', id='n0',
                         ifname='br0')
+
+
+@libvmnet.loads_libvmnet
+def test_libvmnet_makes_a_network(lan, system):
+    """Of a configuration; its interface asks for the router, and is answered."""
+    system.start()
+    mac = '52:54:00:55:02:00'
+    ask = Ether(src=mac, dst='ff:ff:ff:ff:ff:ff') / ARP(
+        hwsrc=mac, psrc='10.55.0.77', pdst=ROUTER)
+    with libvmnet.Client(system, libvmnet.CONNECT_SYSTEM) as client:
+        with pytest.raises(libvmnet.Failure, match="unsupported ifname 'no0'"):
+            client.bridged_network('no0')
+        network = client.bridged_network(lan.ifname)
+        assert (network.name(), network.mode()) == \
+            ('bridged-' + lan.ifname, libvmnet.BRIDGED_MODE)
+        interface = network.start('id=a,mac=' + mac)
+        interface.write(bytes(ask).ljust(60, b'\0'))
+        answer = Ether(interface.read(lambda data: data[12:14] == b'\x08\x06'
+                                      and Ether(data)[ARP].op == 2))
+        assert (answer.dst, answer[ARP].psrc) == (mac, ROUTER)
+        network.unref()
 
 
 @pytest.mark.guest

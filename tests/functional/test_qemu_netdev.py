@@ -17,9 +17,10 @@ import time
 
 import pytest
 
-from lib import image
+from lib import image, netns
 from lib.boot import Boot
 from lib.instance import BUILD
+from lib.lan import ROUTER, Lan, SystemInstance
 from lib.qmp import Qmp
 
 MIB = 192
@@ -176,6 +177,55 @@ def test_tcp_is_cut_late(boot, nic):
         taker.finish(started)
     assert got == SENT_BYTES
     assert (bytes_per_frame(taker, 'tx', acks) > 1514) == (nic != NO_OFFLOADS)
+
+
+# Executes QEMU where a folder is what /run/vmnet is elsewhere.
+WITH_SYSTEM = ['unshare', '-m', 'sh', '-c', 'mount -t tmpfs none /run && '
+               'mkdir /run/vmnet && mount --bind "$0" /run/vmnet && exec "$@"']
+
+
+@pytest.fixture
+def system(tmp_path):
+    """A system instance, on the host of a network with a router."""
+    if netns.missing():
+        pytest.skip(netns.missing())
+    lan = Lan(str(tmp_path), bridge=True)
+    made = SystemInstance(lan)
+    try:
+        made.start()
+        del made.env['VMNET_SOCKET']
+        yield made
+    finally:
+        made.stop()
+        lan.close()
+
+
+def test_bridged(system):
+    """QEMU looks for the system instance by itself; a guest whose frames pass
+    through QEMU and one whose do not get addresses of the router."""
+    if not os.access(QEMU, os.X_OK):
+        pytest.skip('needs a QEMU that scripts/build-qemu has built')
+    with Boot(system, QEMU) as boot:
+        first, second = (boot.start(
+            name, ['-netdev', 'vmnet-bridged,id=net0,ifname=br0' + vhost,
+                   '-device', 'virtio-net-pci,netdev=net0,romfile=,vectors=0,'
+                   'mac=52:54:00:66:01:0%d' % number,
+                   '-object', 'memory-backend-memfd,id=mem,size=%dM,share=on' % MIB,
+                   '-machine', 'memory-backend=mem'],
+            under=[*WITH_SYSTEM, os.path.dirname(system.socket)], memory=MIB)
+                         for number, (name, vhost) in
+                         enumerate((('first', ''), ('second', ',vhost=on'))))
+        first.wait_ready()
+        second.wait_ready()
+        leases = [first.dhcp(), second.dhcp()]
+        assert [lease['server'] for lease in leases] == [ROUTER] * 2
+        assert reaches(first, ROUTER) and reaches(second, ROUTER)
+        assert reaches(first, leases[1]['address'], 1400)
+        with system.qmp() as client:
+            known = {one['id']: one for one in client.call('query-netdevs')}
+        assert {name: one['network'] for name, one in known.items()} == \
+            {'first/net0': 'bridged-br0', 'second/net0': 'bridged-br0'}
+        assert known['second/net0']['port'] == 'vhost-user'
 
 
 def forwards(monitor, ports):

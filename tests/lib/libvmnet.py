@@ -20,6 +20,8 @@ LIBRARY = os.path.join(BUILD, 'libvmnet', 'libvmnet.so')
 PORT_PACKETS = 2
 PORT_VHOST_USER = 3
 BY_PATH, VIRTIO_HEADER = 1, 2
+CONNECT_EXISTING, CONNECT_SYSTEM = 1, 3
+BRIDGED_MODE = 1002
 CSUM, TSO4, TSO6, ECN, USO = 1, 2, 4, 8, 16
 TIMEOUT_MS = 10000
 
@@ -120,11 +122,12 @@ class Library:
 class Client:
     """A client that waits, and its interfaces."""
 
-    def __init__(self, daemon):
+    def __init__(self, daemon, flags=CONNECT_EXISTING):
         os.environ['VMNET_SOCKET'] = daemon.socket
         self.lib = Library()
         try:
-            self.client = self.lib.call('vmnet_client_connect', 1, TIMEOUT_MS)
+            self.client = self.lib.call('vmnet_client_connect', flags,
+                                        TIMEOUT_MS)
         finally:
             del os.environ['VMNET_SOCKET']
 
@@ -133,6 +136,21 @@ class Client:
         return Interface(self, self.lib.call(
             'vmnet_interface_start', ctypes.c_void_p(self.client),
             options.encode(), port, flags, offloads, TIMEOUT_MS))
+
+    def bridged_network(self, ifname):
+        """vmnet_network_create()"""
+        so = self.lib.so
+        so.vmnet_network_configuration_new.restype = ctypes.c_void_p
+        config = ctypes.c_void_p(
+            so.vmnet_network_configuration_new(BRIDGED_MODE))
+        so.vmnet_network_configuration_set_external_interface(
+            config, ifname.encode())
+        try:
+            return Network(self, self.lib.call(
+                'vmnet_network_create', ctypes.c_void_p(self.client), config,
+                TIMEOUT_MS))
+        finally:
+            so.vmnet_network_configuration_free(config)
 
     def dispatch(self):
         """vmnet_client_dispatch(), after what is there within 20 ms."""
@@ -149,6 +167,33 @@ class Client:
 
     def __exit__(self, *_):
         self.close()
+
+
+class Network:
+    """A reference to one."""
+
+    def __init__(self, client, network):
+        self.client = client
+        self.lib = client.lib
+        self.network = ctypes.c_void_p(network)
+
+    def name(self):
+        """Of it."""
+        return self.lib.text('vmnet_network_get_name', self.network.value)
+
+    def mode(self):
+        """A number."""
+        return self.lib.so.vmnet_network_get_mode(self.network)
+
+    def start(self, options):
+        """vmnet_interface_start_with_network()"""
+        return Interface(self.client, self.lib.call(
+            'vmnet_interface_start_with_network', self.network,
+            options.encode(), PORT_PACKETS, 0, 0, TIMEOUT_MS))
+
+    def unref(self):
+        """Let it go."""
+        self.lib.so.vmnet_network_unref(self.network)
 
 
 class Interface:

@@ -76,19 +76,38 @@ static void test_errors(void)
     qtest_quit(qts);
 }
 
-/* A user's vmnetd says what is missing. */
-static void test_bridged(void)
+static void expect_bridged_error(const char *text)
 {
     QTestState *qts = start();
     QDict *response = qtest_qmp(qts, "{'execute': 'netdev_add', 'arguments':"
                                 " {'type': 'vmnet-bridged', 'id': 'n',"
                                 "  'ifname': 'none0'}}");
     QDict *error = qdict_get_qdict(response, "error");
+    char *info = qtest_hmp(qts, "info network");
 
     g_assert_nonnull(error);
-    g_assert_nonnull(strstr(qdict_get_str(error, "desc"), "none0"));
+    g_assert_nonnull(strstr(qdict_get_str(error, "desc"), text));
+    g_assert_cmpstr(info, ==, "");
+    g_free(info);
     qobject_unref(response);
     qtest_quit(qts);
+}
+
+/* A user's vmnetd says what is missing, and QEMU where it has found none. */
+static void test_bridged(void)
+{
+    char *socket = g_build_filename(getenv("XDG_RUNTIME_DIR"), "vmnet",
+                                    "vmnetd.sock", NULL);
+
+    setenv("VMNET_SOCKET", socket, 1);
+    expect_bridged_error("system instance of vmnetd "
+                         "(/run/vmnet/vmnetd.sock), since a user cannot join "
+                         "host interface 'none0'");
+    setenv("VMNET_SOCKET", "/nonexistent/vmnetd.sock", 1);
+    expect_bridged_error("the system instance of vmnetd does not run (nobody "
+                         "listens on '/nonexistent/vmnetd.sock')");
+    unsetenv("VMNET_SOCKET");
+    g_free(socket);
 }
 
 /* Every way to say -netdev says the same. */

@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "client-daemon.h"
+#include "libvmnet/paths.h"
 
 /* Connecting */
 
@@ -44,6 +45,49 @@ static void test_nobody_listens(Fixture *f, gconstpointer unused)
     g_assert_cmpuint(f->n_lost, ==, 0);     /* not from the call itself */
     UNTIL(f, f->n_lost == 1);
     g_assert_nonnull(strstr(f->lost, "no vmnetd runs"));
+}
+
+/* Not even the user's own, which the state directory leads to. */
+static void test_system_instance_only(Fixture *f, gconstpointer unused)
+{
+    g_autofree char *none = g_build_filename(f->dir, "none", NULL);
+    g_autofree char *state = g_build_filename(f->dir, "vmnet", NULL);
+    g_autofree char *lock = g_build_filename(state, "lock", NULL);
+    g_autofree char *holder = NULL;
+    int fd;
+
+    g_assert_cmpint(g_mkdir(state, 0700), ==, 0);
+    fd = vmnet_paths_state_lock(state, f->path, &holder, NULL);
+    g_assert_cmpint(fd, >=, 0);
+    g_setenv("VMNET_SOCKET", none, TRUE);
+    connect_client(f, VMNET_CONNECT_SYSTEM, PATIENCE_MS);
+    UNTIL(f, f->n_lost == 1);
+    g_assert_nonnull(strstr(f->lost, "the system instance of vmnetd does not "
+                            "run"));
+    g_assert_nonnull(strstr(f->lost, none));
+    g_clear_pointer(&f->client, vmnet_client_unref);
+    connect_client(f, VMNET_CONNECT_EXISTING, PATIENCE_MS);
+    accept_client(f);
+    close_fd(fd);
+    g_unlink(lock);
+    g_rmdir(state);
+}
+
+/* As root others' files are open: this is nobody for a while. */
+static void test_system_instance_of_others(Fixture *f, gconstpointer unused)
+{
+    bool is_root = geteuid() == 0;
+
+    g_assert_cmpint(chmod(f->path, 0), ==, 0);
+    if (is_root) {
+        g_assert_cmpint(seteuid(65534), ==, 0);
+    }
+    connect_client(f, VMNET_CONNECT_SYSTEM, PATIENCE_MS);
+    UNTIL(f, f->n_lost == 1);
+    if (is_root) {
+        g_assert_cmpint(seteuid(0), ==, 0);
+    }
+    g_assert_nonnull(strstr(f->lost, "group 'vmnet'"));
 }
 
 static void test_silence_ends_in_time(Fixture *f, gconstpointer unused)
@@ -352,6 +396,8 @@ int main(int argc, char **argv)
     TEST("client", connects_and_is_lost, set_up_connected);
     TEST("client", bytes_come_one_by_one, set_up);
     TEST("client", nobody_listens, set_up);
+    TEST("client", system_instance_only, set_up);
+    TEST("client", system_instance_of_others, set_up);
     TEST("client", silence_ends_in_time, set_up);
     TEST("client", backlog_ends_in_time, set_up);
     TEST("client", false_greetings, set_up);
