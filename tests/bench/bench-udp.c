@@ -13,7 +13,6 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include <arpa/inet.h>
-#include <netinet/udp.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,11 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Linux 4.18 and 5.0 */
-#ifndef UDP_SEGMENT
-#define UDP_SEGMENT 103
-#define UDP_GRO 104
-#endif
+#include "../unit/udp-merged.h"
 
 #define DATAGRAM_LEN 1400
 #define BURST 32
@@ -55,13 +50,12 @@ static double now_s(void)
 
 static int make_socket(void)
 {
-    static const int one = 1;
     int fd = socket(AF_INET, SOCK_DGRAM, 0);
 
     if (fd < 0) {
         fail("socket");
     }
-    setsockopt(fd, IPPROTO_UDP, UDP_GRO, &one, sizeof(one));
+    udp_merge(fd);
     return fd;
 }
 
@@ -108,27 +102,12 @@ static void send_small(int fd, const struct sockaddr_in *to, uint8_t what,
 static size_t receive(int fd, uint8_t *buf, size_t len, size_t *ret_size,
                       struct sockaddr_in *ret_from)
 {
-    struct iovec iov = { buf, len };
-    union {
-        struct cmsghdr align;
-        uint8_t buf[CMSG_SPACE(sizeof(int))];
-    } control;
-    struct msghdr msg = {
-        .msg_name = ret_from, .msg_namelen = sizeof(*ret_from),
-        .msg_iov = &iov, .msg_iovlen = 1,
-        .msg_control = &control, .msg_controllen = sizeof(control),
-    };
-    ssize_t n = recvmsg(fd, &msg, 0);
-    int size;
+    ssize_t n = udp_receive_merged(fd, buf, len, ret_size, ret_from,
+                                   sizeof(*ret_from));
 
     if (n <= 0) {
         *ret_size = 1;
         return 0;
-    }
-    *ret_size = n;
-    if (CMSG_FIRSTHDR(&msg)) {
-        memcpy(&size, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(size));
-        *ret_size = size;
     }
     return n;
 }

@@ -4,16 +4,10 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include <netinet/udp.h>
 #include "limits.h"
 #include "nat-tcp-paths.h"
 #include "switch/segment.h"
-
-/* Linux 4.18 and 5.0 */
-#ifndef UDP_SEGMENT
-#define UDP_SEGMENT 103
-#define UDP_GRO 104
-#endif
+#include "udp-merged.h"
 
 #define MERGED_MAX 65536
 
@@ -22,44 +16,14 @@ static uint8_t data[128 * 1024];
 
 /* ---- the outside ---- */
 
-static void set_gro(int fd)
-{
-    static const int one = 1;
-
-    g_assert_cmpint(setsockopt(fd, IPPROTO_UDP, UDP_GRO, &one, sizeof(one)),
-                    ==, 0);
-}
-
-/* Returns: bytes; *ret_size is that of each datagram, where they are merged. */
-static size_t outside_receive(int fd, uint8_t *buf, size_t len,
-                              size_t *ret_size)
-{
-    struct iovec iov = { buf, len };
-    union {
-        struct cmsghdr align;
-        uint8_t buf[CMSG_SPACE(sizeof(int))];
-    } control;
-    struct msghdr msg = {
-        .msg_iov = &iov, .msg_iovlen = 1,
-        .msg_control = &control, .msg_controllen = sizeof(control),
-    };
-    ssize_t n = recvmsg(fd, &msg, 0);
-    int size = n;
-
-    g_assert_cmpint(n, >=, 0);
-    if (CMSG_FIRSTHDR(&msg)) {
-        memcpy(&size, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(size));
-    }
-    *ret_size = size;
-    return n;
-}
-
 /* One message of the kernel's: @len of data from @from on, merged of @size. */
 static void expect_message(int fd, size_t from, size_t len, size_t size)
 {
     static uint8_t buf[MERGED_MAX];
-    size_t got_size, n = outside_receive(fd, buf, sizeof(buf), &got_size);
+    size_t got_size = 0;
+    ssize_t n = udp_receive_merged(fd, buf, sizeof(buf), &got_size, NULL, 0);
 
+    g_assert_cmpint(n, >=, 0);
     g_assert_cmpmem(buf, n, data + from, len);
     g_assert_cmpuint(got_size, ==, size);
 }
@@ -189,7 +153,7 @@ static void test_equal_are_one_message(Guest *g)
     int fd = outside_socket(g, SOCK_DGRAM, &port);
     unsigned i;
 
-    set_gro(fd);
+    g_assert_true(udp_merge(fd));
     for (i = 0; i < 10; i++) {
         input_udp(g, port, i * 1000, 1000);
     }
@@ -258,7 +222,7 @@ static void test_uncut(Guest *g)
     uint16_t port;
     int fd = outside_socket(g, SOCK_DGRAM, &port), plain;
 
-    set_gro(fd);
+    g_assert_true(udp_merge(fd));
     input_uncut(g, port, 60000, 1400);
     guest_flush(g);
     expect_message(fd, 0, 60000, 1400);
@@ -577,8 +541,8 @@ static void run(gconstpointer user_data)
 
 static bool kernel_has_runs(void)
 {
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), one = 1;
-    bool has = setsockopt(fd, IPPROTO_UDP, UDP_GRO, &one, sizeof(one)) == 0;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool has = udp_merge(fd);
 
     close(fd);
     return has;
