@@ -228,15 +228,15 @@ else:
 @pytest.mark.parametrize('size_mib', [
     64, pytest.param(1024, marks=pytest.mark.slow)])
 def test_two_containers(daemon, size_mib):
-    """Unprivileged ones, made inside: names, and as much each way, unharmed."""
+    """Unprivileged ones, made inside: one finds the other by its name, and as
+    much goes each way, unharmed."""
     container = ['bwrap', '--unshare-pid', '--unshare-ipc', '--unshare-uts',
                  '--ro-bind', '/', '/', '--proc', '/proc', '--dev', '/dev',
                  '--tmpfs', '/tmp', sys.executable, '-c', CONTAINER,
                  str(size_mib << 20)]
-    with started(daemon, *container) as one:
-        with daemon.qmp() as control:
-            info, = control.call('query-netdevs')
-        done = netns(daemon, *container, info['address'], timeout=200)
+    with started(daemon, *container, options=('--name', 'one')) as one:
+        done = netns(daemon, *container, 'one', options=('--name', 'two'),
+                     timeout=200)
         assert done.returncode == 0, done.stderr
         assert len(done.stdout) == 82 and one.line() == done.stdout
 
