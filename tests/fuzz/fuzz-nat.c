@@ -227,7 +227,7 @@ static void step(World *w, Cursor *c)
         break;
     case 7:
         g->room = cursor_u8(c) & 1 ? SIZE_MAX : cursor_u16(c);
-        nat_resume(g->nat, g->now_ms);
+        nat_resume(g->nat, GUEST_PORT_ID, g->now_ms);
         break;
     case 8:
         guest_advance(g, cursor_u16(c));

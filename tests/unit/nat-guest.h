@@ -58,6 +58,9 @@ typedef struct Guest {
     int64_t now_ms;
     int64_t deadline_ms;
     size_t room, asked_room;    /* of its port; what was told last */
+    unsigned n_asked;
+    /* (optional) Of the queue that this goes by, where there are several. */
+    size_t (*room_of)(const struct Guest *g, const NatHead *head);
     unsigned offloads;      /* that its port takes */
     bool neighbour_known;
     bool any_mac;           /* frames may be for others: flows were made up */
@@ -130,14 +133,17 @@ static inline bool guest_neighbour(void *opaque, const IpAddr *addr,
     return true;
 }
 
-static inline size_t guest_room(void *opaque, const MacAddr *mac,
-                                int64_t now_ms)
+static inline NatRoom guest_room(void *opaque, const NatHead *head,
+                                 int64_t now_ms)
 {
     Guest *g = opaque;
 
-    g_assert_true(g->any_mac || mac_equal(mac, &g->mac));
+    g_assert_true(g->any_mac || mac_equal(&head->ip.eth_dst, &g->mac));
     g->asked_room = g->room;
-    return g->room;
+    g->n_asked++;
+    return (NatRoom){
+        g->room_of ? g->room_of(g, head) : g->room, GUEST_PORT_ID, g->room_of
+    };
 }
 
 static inline unsigned guest_offloads(void *opaque, const MacAddr *mac,

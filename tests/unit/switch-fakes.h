@@ -111,7 +111,7 @@ static inline void fake_flush(void *opaque)
     }
 }
 
-static inline size_t fake_room(void *opaque)
+static inline size_t fake_room(void *opaque, const Frame *head)
 {
     Fake *fake = opaque;
 

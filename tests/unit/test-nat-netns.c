@@ -272,7 +272,7 @@ static void test_big_echo(Guest *g)
     guest_iterate(g);
     guest_expect_nothing(g);
     g->room = 4000;
-    nat_resume(g->nat, g->now_ms);
+    nat_resume(g->nat, GUEST_PORT_ID, g->now_ms);
     g_assert_cmpuint(g->got.length, ==, n);
     for (i = 0; i < n; i++) {
         g_autoptr(GuestFrame) f = g_queue_pop_head(&g->got);

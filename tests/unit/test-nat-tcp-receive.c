@@ -81,7 +81,7 @@ static void check_offloads(Guest *g, size_t room)
 
         sent += MAX(n, 0);
         g->room = room;
-        nat_resume(g->nat, g->now_ms);
+        nat_resume(g->nat, GUEST_PORT_ID, g->now_ms);
         guest_settle(g);
         if (!g->got.length) {
             guest_iterate(g);
@@ -375,7 +375,7 @@ static void test_no_room_no_loss(Guest *g)
     guest_expect_nothing(g);
     while (have < sizeof(data)) {
         g->room = 5000;
-        nat_resume(g->nat, g->now_ms);
+        nat_resume(g->nat, GUEST_PORT_ID, g->now_ms);
         g_assert_cmpuint(g->got.length, >, 0);
         while (g->got.length) {
             TcpHeader tcp;
@@ -413,7 +413,7 @@ static void test_room_is_shared(Guest *g)
     guest_settle(g);
     for (i = 0; i < 10; i++) {
         g->room = 3200;
-        nat_resume(g->nat, g->now_ms);
+        nat_resume(g->nat, GUEST_PORT_ID, g->now_ms);
         while (g->got.length) {
             TcpHeader tcp;
             g_autoptr(GuestFrame) f = guest_get_tcp(g, &tcp);

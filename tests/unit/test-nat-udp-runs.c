@@ -361,13 +361,13 @@ static void test_merged_waits_for_room(Guest *g)
         guest_iterate(g);
         guest_expect_nothing(g);
         g->room = 12 * (1000 + 62 + 16);
-        nat_resume(g->nat, g->now_ms);
+        nat_resume(g->nat, GUEST_PORT_ID, g->now_ms);
         first = guest_get(g);
         expect_cut(first, &from, 1000);
         g_assert_cmpuint(from, ==, 12000);
         guest_expect_nothing(g);
         g->room = 12 * (1000 + 62 + 16);
-        nat_resume(g->nat, g->now_ms);
+        nat_resume(g->nat, GUEST_PORT_ID, g->now_ms);
         rest = guest_get(g);
         expect_cut(rest, &from, 1000);
         g_assert_cmpuint(from, ==, 20000);
@@ -409,7 +409,7 @@ static void test_merged_asks_for_room(Guest *g)
     }
     g_assert_cmpuint(g->asked_room, <, NAT_ROOM_WANTED);
     g->room = SIZE_MAX;
-    nat_resume(g->nat, g->now_ms);
+    nat_resume(g->nat, GUEST_PORT_ID, g->now_ms);
     while (from < 3 * 40000) {
         g_autoptr(GuestFrame) f = guest_get(g);
         size_t at = from % 40000;
@@ -441,7 +441,7 @@ static void test_merged_trickles(Guest *g)
         g_assert_cmpuint(turns++, <, 1000);
         guest_settle(g);
         g->room += 2000;
-        nat_resume(g->nat, g->now_ms);
+        nat_resume(g->nat, GUEST_PORT_ID, g->now_ms);
         while (g->got.length) {
             g_autoptr(GuestFrame) f = guest_get(g);
 

@@ -248,7 +248,7 @@ static void test_no_room_no_loss(Guest *g)
     guest_expect_nothing(g);
     for (i = 0; i < 10; i++) {
         g->room = 1540;
-        nat_resume(g->nat, g->now_ms);
+        nat_resume(g->nat, GUEST_PORT_ID, g->now_ms);
         expect_udp(g, &g->outside, port, 5000, &i, sizeof(i));
         guest_expect_nothing(g);
     }
@@ -368,18 +368,18 @@ static void test_big_waits_for_room(Guest *g)
         g->room = 3 * 1540;
         guest_iterate(g);
         guest_expect_nothing(g);
-        nat_resume(g->nat, g->now_ms);
+        nat_resume(g->nat, GUEST_PORT_ID, g->now_ms);
         guest_expect_nothing(g);
         if (i == 0) {
             g->room = 5 * 1540;
-            nat_resume(g->nat, g->now_ms);
+            nat_resume(g->nat, GUEST_PORT_ID, g->now_ms);
             g_assert_cmpuint(g->got.length, ==, 5);
             g_queue_clear_full(&g->got, (GDestroyNotify)guest_frame_free);
         }
     }
     /* A port that will never have so much. */
     g->now_ms += 2000;
-    nat_resume(g->nat, g->now_ms);
+    nat_resume(g->nat, GUEST_PORT_ID, g->now_ms);
     expect_udp(g, &g->outside, port, 5000, "small", 5);
     guest_expect_nothing(g);
     nat_stats(g->nat, &stats);

@@ -59,7 +59,7 @@ static void fill_port(NetGuest *guest, NetGuest *other)
     headers.proto = IPPROTO_UDP;
     headers.eth_dst = guest->mac;
     len = udp_build(buf, sizeof(buf), &headers, 1, 7, payload, sizeof(payload));
-    while (switch_port_room(port) >= sizeof(buf)) {
+    while (switch_port_room(port, NULL) >= sizeof(buf)) {
         net_guest_send(other, buf, len);
         net_settle();
     }

@@ -173,13 +173,13 @@ static void test_dgram_next_batch_tries(Fixture *f, const void *data)
 
     dgram_pair(f);
     push_datagrams(f, 1, 20, len);
-    room = switch_port_room(port_switch_port(f->b.port));
+    room = switch_port_room(port_switch_port(f->b.port), NULL);
     g_assert_cmpuint(room, <, len);
     for (n = 0; n < 2; n++) {
         g_assert_cmpuint(vm_recv(&f->b, frame, len), ==, len);
     }
     push_datagrams(f, 21, 21, FRAME_LEN);
-    g_assert_cmpuint(switch_port_room(port_switch_port(f->b.port)), >, room);
+    g_assert_cmpuint(switch_port_room(port_switch_port(f->b.port), NULL), >, room);
 }
 
 static void test_dgram_timer_tries(Fixture *f, const void *data)
@@ -190,9 +190,9 @@ static void test_dgram_timer_tries(Fixture *f, const void *data)
 
     dgram_pair(f);
     push_datagrams(f, 1, 6, len);
-    room = switch_port_room(port_switch_port(f->b.port));
+    room = switch_port_room(port_switch_port(f->b.port), NULL);
     g_assert_cmpuint(vm_recv(&f->b, frame, len), ==, len);
-    while (switch_port_room(port_switch_port(f->b.port)) <= room) {
+    while (switch_port_room(port_switch_port(f->b.port), NULL) <= room) {
         g_main_context_iteration(f->context, TRUE);
     }
 }

@@ -191,7 +191,7 @@ static void test_who_cannot_resume_does_not_wait(Fixture *f, const void *data)
     fill_frame(&frame, &bytes, mac_of(1), mac, 60);
     g_assert_cmpuint(switch_input(port, &frame, 1, f->now_ms), ==, 1);
     g_assert_cmpuint(drops(f, 1, SWITCH_DROP_FULL), ==, 1);
-    g_assert_cmpuint(switch_port_room(port), ==, SIZE_MAX);
+    g_assert_cmpuint(switch_port_room(port, NULL), ==, SIZE_MAX);
     switch_port_remove(port, f->now_ms);
 }
 
@@ -206,7 +206,7 @@ static void test_receiver_goes_while_waited_for(Fixture *f, const void *data)
     switch_port_set_connected(f->fakes[1].port, false, f->now_ms);
     g_assert_cmpuint(f->fakes[0].n_pending, ==, 0);
     g_assert_cmpuint(drops(f, 1, SWITCH_DROP_NOT_CONNECTED), ==, N_OFFERED);
-    g_assert_cmpuint(switch_port_room(f->fakes[1].port), ==, SIZE_MAX);
+    g_assert_cmpuint(switch_port_room(f->fakes[1].port, NULL), ==, SIZE_MAX);
 
     switch_port_set_connected(f->fakes[1].port, true, f->now_ms);
     offer(f, 0, 1, frames, bytes, N_OFFERED);

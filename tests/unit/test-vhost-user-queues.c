@@ -381,6 +381,42 @@ static void test_full_ring_stops_no_other(Fixture *f, const void *data)
     g_assert_cmpuint(receive_all(f, 1, full), ==, 1);
 }
 
+/* Of b's ring by which frames of @flow go; 0: of the one that has most. */
+static size_t room_for(Fixture *f, uint16_t flow)
+{
+    uint8_t buf[34 + 4] = { 0 };
+    struct iovec iov = { buf, sizeof(buf) };
+    IpHeaders headers = {
+        .src = ip_addr_v4(0x0a000001), .dst = ip_addr_v4(0x0a000002),
+        .proto = IPPROTO_UDP, .ttl = 64,
+    };
+    Frame head;
+
+    ip_headers_build(buf, &headers, 4);
+    buf[35] = 7;
+    buf[36] = flow >> 8;
+    buf[37] = flow;
+    frame_init(&head, &iov, 1);
+    return switch_port_room(port_switch_port(f->b.port), flow ? &head : NULL);
+}
+
+/* NAT asks before it reads a socket: a full ring says nothing of the others. */
+static void test_room_is_that_of_the_flow(Fixture *f, const void *data)
+{
+    uint16_t full = flow_for(f, 1), free = flow_for(f, 2);
+    unsigned i;
+
+    for (i = 0; i < NUM; i++) {
+        transmit_now(&f->a, 0, &f->b, full);
+    }
+    g_assert_cmpuint(room_for(f, full), ==, 0);
+    g_assert_cmpuint(room_for(f, free), >=, (NUM - 2) * MTU);
+    g_assert_cmpuint(room_for(f, 0), >=, (NUM - 2) * MTU);
+    g_assert_cmpuint(receive_all(f, 1, full), ==, NUM);
+    post(&f->b, 1);
+    g_assert_cmpuint(room_for(f, full), >=, NUM * MTU);
+}
+
 int main(int argc, char **argv)
 {
     static const uint64_t feature_sets[] = {
@@ -397,6 +433,7 @@ int main(int argc, char **argv)
         { "flows-come-back", test_flows_come_back },
         { "only-enabled-pairs", test_only_enabled_pairs },
         { "full-ring-stops-no-other", test_full_ring_stops_no_other },
+        { "room-is-that-of-the-flow", test_room_is_that_of_the_flow },
     };
     unsigned i, j;
 

@@ -61,10 +61,10 @@ static void test_room(Fixture *f, const void *data)
     vm_connect(&f->b, *(const uint64_t *)data);
     run(f);
     port = port_switch_port(f->b.port);
-    g_assert_cmpuint(switch_port_room(port), ==, 0);
+    g_assert_cmpuint(switch_port_room(port, NULL), ==, 0);
     for (i = 0; i < NUM; i++) {
         g_assert_true(post(&f->b, i, SLOT_LEN));
-        g_assert_cmpuint(switch_port_room(port) / (TCP_HEADROOM + MTU), ==, i + 1);
+        g_assert_cmpuint(switch_port_room(port, NULL) / (TCP_HEADROOM + MTU), ==, i + 1);
     }
 }
 

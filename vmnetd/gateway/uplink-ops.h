@@ -29,8 +29,8 @@ typedef struct UplinkOps {
                            const IpPacket *ip, int64_t now_ms);
     /* The batch has ended: acknowledge, answer. */
     void (*flush)(void *uplink, int64_t now_ms);
-    /* The receiver @mac has room again after room() said there was none. */
-    void (*resume)(void *uplink, int64_t now_ms);
+    /* Port @id has room again after room() said there was none. */
+    void (*resume)(void *uplink, uint32_t id, int64_t now_ms);
     /* A DNS query of a guest for the outside: answer by gateway_dns_reply(). */
     bool (*dns_query)(void *uplink, uint32_t token, const uint8_t *msg,
                       size_t len, int64_t now_ms);

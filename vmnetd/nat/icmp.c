@@ -93,11 +93,16 @@ static void icmp_read(IcmpFlow *f, int64_t now_ms)
     /* An answer is as long as its request. */
     unsigned n_frames = frag_count(f->flow.guest.addr.family, f->max_len,
                                    nat->config.mtu_bytes), i;
+    NatHead head = nat_head(nat, &f->flow, is_v4(f) ? IPPROTO_ICMP
+                                                    : IPPROTO_ICMPV6);
     ssize_t n;
 
+    if (n_frames > 1) {
+        nat_head_of_fragments(&head);
+    }
     for (i = 0; i < ICMP_BATCH; i++) {
-        if (nat_room(nat, &f->flow.mac, 14 + nat->config.mtu_bytes, n_frames,
-                     now_ms) < n_frames) {
+        if (nat_room_frames(nat, &f->wait, &head, 14 + nat->config.mtu_bytes,
+                            n_frames, now_ms) < n_frames) {
             nat_wait(nat, &f->wait);
             loop_watch_set_events(f->watch, 0);
             return;

@@ -51,12 +51,26 @@ typedef struct NatStage {
 } NatStage;
 
 /*
- * NatWait: a place in the queue for a receiver's room.
+ * NatLine: who waits for one port's room.
+ * @waits: of NatWait
+ * @kept: those that nat_resume() has asked in vain, while it runs
+ */
+typedef struct NatLine {
+    uint32_t port_id;
+    GQueue waits, kept;
+} NatLine;
+
+/*
+ * NatWait: a place in the line for a receiver's room.
+ * @line, @queue: where it is; NULL: it does not wait
+ * @port_id: of the port that was last asked for room
  * @resume: go on; calls nat_wait() again where the room did not suffice
  */
 typedef struct NatWait {
     GList link;
-    bool queued;
+    NatLine *line;
+    GQueue *queue;
+    uint32_t port_id;
     void (*resume)(Nat *nat, void *owner, int64_t now_ms);
     void *owner;
 } NatWait;
@@ -93,7 +107,7 @@ struct Nat {
     TcpGather gather;
     UdpGather *udp_gather;  /* made when needed */
     GQueue pending;         /* of TcpFlow: to be answered at the batch's end */
-    GQueue waiting;         /* of NatWait */
+    GHashTable *lines;      /* port id -> NatLine that has somebody in it */
     GQueue forwards;        /* of NatUdpForward */
     unsigned n_resolving;   /* of them wait for their guest's MAC */
     bool reassembled;       /* what is being input was fragments */
@@ -102,7 +116,7 @@ struct Nat {
     bool is_saved;          /* the sockets are another process's by now */
     bool in_input;          /* nothing may be output now */
     bool outputting;        /* ops.output() has not come back */
-    bool resuming;
+    NatLine *resuming;      /* whose port has told of room */
     uint64_t n_output;      /* frames handed out */
     size_t kept_bytes;      /* of datagrams that wait for room */
     int64_t deadline_ms;
@@ -124,6 +138,10 @@ void nat_output(Nat *nat, Frame *frames, unsigned n, int64_t now_ms);
 
 /** nat_headers: Ethernet and IP headers from @flow's outside to its guest. */
 IpHeaders nat_headers(Nat *nat, const Flow *flow, uint8_t proto);
+/** nat_head: how @flow's frames begin, if they are no fragments. */
+NatHead nat_head(Nat *nat, const Flow *flow, uint8_t proto);
+/** nat_head_of_fragments: the same packet's, cut. */
+void nat_head_of_fragments(NatHead *head);
 
 /**
  * nat_out_icmp_error: an ICMP error from the gateway about a packet that
@@ -154,13 +172,17 @@ static inline uint8_t *nat_stage_slot(Nat *nat, unsigned i)
 }
 
 /**
- * nat_room_bytes: that @mac's port takes: frames, and NAT_FRAME_OVERHEAD for
- * each.
+ * nat_room: what @head's port takes: frames, and NAT_FRAME_OVERHEAD for each.
+ * @wait: of who asks, and may wait for it
  */
-size_t nat_room_bytes(Nat *nat, const MacAddr *mac, int64_t now_ms);
-/** nat_room: frames of @len bytes that @mac's port takes, at most @max. */
-unsigned nat_room(Nat *nat, const MacAddr *mac, size_t len, unsigned max,
-                  int64_t now_ms);
+NatRoom nat_room(Nat *nat, NatWait *wait, const NatHead *head, int64_t now_ms);
+/** nat_room_frames: as frames of @len bytes, at most @max. */
+unsigned nat_room_frames(Nat *nat, NatWait *wait, const NatHead *head,
+                         size_t len, unsigned max, int64_t now_ms);
+
+/* ---- wait.c ---- */
+
+/** nat_wait: for the port that @wait's owner was last told the room of. */
 void nat_wait(Nat *nat, NatWait *wait);
 void nat_wait_cancel(Nat *nat, NatWait *wait);
 

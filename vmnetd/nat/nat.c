@@ -57,6 +57,7 @@ Nat *nat_new(const NatConfig *config, const NatOps *ops, void *opaque)
                                                        : LIMIT_FLOWS_PER_PORT,
                                 config->quota, nat);
     nat->frags = frag_table_new();
+    nat->lines = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     nat->deadline_ms = FLOW_NEVER;
     nat_out_init(nat);
     return nat;
@@ -77,6 +78,7 @@ void nat_free(Nat *nat)
     }
     flow_table_free(nat->flows);
     frag_table_free(nat->frags);
+    g_hash_table_unref(nat->lines);
     nat_out_clear(nat);
     g_free(nat->gather.copy);
     udp_gather_free(nat);

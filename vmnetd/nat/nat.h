@@ -50,6 +50,29 @@ typedef struct NatRoute {
 /* A packet of 64 KiB in fragments of 576 bytes, each with what a port adds. */
 #define NAT_ROOM_WANTED (96 * 1024)
 
+/**
+ * NatHead: how frames for a guest will begin: what says by which of its queues
+ * they go.
+ * @ip: its destination MAC says which guest.  AF_UNSPEC: any flow's
+ * @sport, @dport: 0: neither TCP nor UDP, or in fragments
+ */
+typedef struct NatHead {
+    IpHeaders ip;
+    uint16_t sport, dport;
+} NatHead;
+
+/**
+ * NatRoom: what a guest's port takes now
+ * @bytes: SIZE_MAX: without a bound
+ * @port_id: 0: not known
+ * @is_by_flow: another flow's may be another
+ */
+typedef struct NatRoom {
+    size_t bytes;
+    uint32_t port_id;
+    bool is_by_flow;
+} NatRoom;
+
 typedef struct NatOps {
     /* May a guest reach @dst, and where is that? False: refused. */
     bool (*route)(void *opaque, uint8_t proto, const IpEndpoint *dst,
@@ -59,11 +82,8 @@ typedef struct NatOps {
     /* MAC of a guest; false: being asked for, the caller tries again. */
     bool (*neighbour)(void *opaque, const IpAddr *guest, int64_t now_ms,
                       MacAddr *ret_mac, uint32_t *ret_port);
-    /*
-     * Bytes that the port of @mac takes now. When less than NAT_ROOM_WANTED
-     * nat_resume() follows once there is room.
-     */
-    size_t (*room)(void *opaque, const MacAddr *mac, int64_t now_ms);
+    /* When less than NAT_ROOM_WANTED nat_resume() follows once there is room. */
+    NatRoom (*room)(void *opaque, const NatHead *head, int64_t now_ms);
     /* (optional) SwitchOffloads that the port of @mac takes. */
     unsigned (*offloads)(void *opaque, const MacAddr *mac, int64_t now_ms);
     /* Frames to guests; their memory is valid during the call. */
@@ -118,8 +138,8 @@ NatVerdict nat_input(Nat *nat, const Frame *frame, const IpPacket *ip,
                      int64_t now_ms);
 /** nat_flush: the batch has ended: acknowledgements and answers leave. */
 void nat_flush(Nat *nat, int64_t now_ms);
-/** nat_resume: a receiver that was full has room. */
-void nat_resume(Nat *nat, int64_t now_ms);
+/** nat_resume: the port @port_id, or a queue of it, was full and has room. */
+void nat_resume(Nat *nat, uint32_t port_id, int64_t now_ms);
 /** nat_run: timers. The next deadline comes by NatOps.deadline. */
 void nat_run(Nat *nat, int64_t now_ms);
 /** nat_port_gone: end all flows of port @id. */

@@ -79,6 +79,25 @@ IpHeaders nat_headers(Nat *nat, const Flow *flow, uint8_t proto)
     };
 }
 
+NatHead nat_head(Nat *nat, const Flow *flow, uint8_t proto)
+{
+    bool has_ports = proto == IPPROTO_TCP || proto == IPPROTO_UDP;
+
+    return (NatHead){
+        .ip = nat_headers(nat, flow, proto),
+        .sport = has_ports ? flow->outside.port : 0,
+        .dport = has_ports ? flow->guest.port : 0,
+    };
+}
+
+void nat_head_of_fragments(NatHead *head)
+{
+    head->sport = head->dport = 0;
+    if (head->ip.src.family == AF_INET6) {
+        head->ip.proto = IPPROTO_FRAGMENT;
+    }
+}
+
 void nat_out_icmp_error(Nat *nat, const MacAddr *mac, const IpAddr *guest,
                         IcmpCode code, uint32_t rest, const IpAddr *from,
                         const uint8_t *quote, size_t quote_len,
@@ -155,64 +174,19 @@ void nat_out_packet(Nat *nat, const IpHeaders *headers, uint8_t *frame,
     nat_output(nat, &one, 1, now_ms);
 }
 
-size_t nat_room_bytes(Nat *nat, const MacAddr *mac, int64_t now_ms)
+NatRoom nat_room(Nat *nat, NatWait *wait, const NatHead *head, int64_t now_ms)
 {
+    NatRoom room;
+
     nat_out_flush(nat, now_ms);     /* what is queued takes some of it */
-    return nat->ops.room(nat->opaque, mac, now_ms);
+    room = nat->ops.room(nat->opaque, head, now_ms);
+    wait->port_id = room.port_id;
+    return room;
 }
 
-unsigned nat_room(Nat *nat, const MacAddr *mac, size_t len, unsigned max,
-                  int64_t now_ms)
+unsigned nat_room_frames(Nat *nat, NatWait *wait, const NatHead *head,
+                         size_t len, unsigned max, int64_t now_ms)
 {
-    return MIN(nat_room_bytes(nat, mac, now_ms) / (len + NAT_FRAME_OVERHEAD),
-               max);
-}
-
-void nat_wait(Nat *nat, NatWait *wait)
-{
-    if (!wait->queued) {
-        wait->queued = true;
-        wait->link = (GList){ .data = wait };
-        g_queue_push_tail_link(&nat->waiting, &wait->link);
-    }
-}
-
-void nat_wait_cancel(Nat *nat, NatWait *wait)
-{
-    if (wait->queued) {
-        wait->queued = false;
-        g_queue_unlink(&nat->waiting, &wait->link);
-    }
-}
-
-/* Round robin: who got something goes to the end, who did not keeps its place. */
-void nat_resume(Nat *nat, int64_t now_ms)
-{
-    GQueue kept = G_QUEUE_INIT;
-    GList *link;
-    NatWait *wait;
-    uint64_t before;
-    unsigned n;
-
-    if (nat->resuming || nat->outputting) {
-        return;
-    }
-    nat->resuming = true;
-    for (n = nat->waiting.length; n > 0 && nat->waiting.head; n--) {
-        link = g_queue_pop_head_link(&nat->waiting);
-        wait = link->data;
-        wait->queued = false;
-        before = nat->n_output;
-        wait->resume(nat, wait->owner, now_ms);
-        /* @wait may be gone, unless it has queued up again. */
-        if (nat->waiting.tail == link && nat->n_output == before) {
-            g_queue_unlink(&nat->waiting, link);
-            g_queue_push_tail_link(&kept, link);
-        }
-    }
-    while ((link = g_queue_pop_tail_link(&kept))) {
-        g_queue_push_head_link(&nat->waiting, link);
-    }
-    nat->resuming = false;
-    nat_done(nat, now_ms);
+    return MIN(nat_room(nat, wait, head, now_ms).bytes /
+               (len + NAT_FRAME_OVERHEAD), max);
 }

@@ -97,12 +97,14 @@ static void tcp_output(TcpFlow *f, uint32_t seq, uint32_t n, uint8_t last_flags,
 }
 
 /* Frames of one segment each. False: no room. */
-static bool tcp_cut_segments(TcpFlow *f, int64_t now_ms, TcpCut *cut)
+static bool tcp_cut_segments(TcpFlow *f, const NatHead *head, int64_t now_ms,
+                             TcpCut *cut)
 {
     cut->unit = f->mss;
     cut->stride = f->nat->stage.slot_size;
-    cut->n_frames = nat_room(f->nat, &f->flow.mac, TCP_HEADROOM + f->mss,
-                             f->nat->stage.n_slots, now_ms);
+    cut->n_frames = nat_room_frames(f->nat, &f->wait, head,
+                                    TCP_HEADROOM + f->mss,
+                                    f->nat->stage.n_slots, now_ms);
     return cut->n_frames > 0;
 }
 
@@ -113,6 +115,7 @@ static bool tcp_cut_segments(TcpFlow *f, int64_t now_ms, TcpCut *cut)
 static bool tcp_cut(TcpFlow *f, int64_t now_ms, TcpCut *ret_cut)
 {
     Nat *nat = f->nat;
+    NatHead head = nat_head(nat, &f->flow, IPPROTO_TCP);
     bool v4 = f->flow.guest.addr.family == AF_INET;
     unsigned offloads = nat->ops.offloads
                         ? nat->ops.offloads(nat->opaque, &f->flow.mac, now_ms)
@@ -123,14 +126,15 @@ static bool tcp_cut(TcpFlow *f, int64_t now_ms, TcpCut *ret_cut)
     if (offloads & (v4 ? SWITCH_OFFLOAD_TSO4 : SWITCH_OFFLOAD_TSO6)) {
         ret_cut->unit = MIN(max / f->mss, LIMIT_SEGMENTS_PER_FRAME) * f->mss;
         ret_cut->stride = (TCP_HEADROOM + ret_cut->unit + 63) & ~63u;
-        ret_cut->n_frames = nat_room(nat, &f->flow.mac,
-                                     TCP_HEADROOM + ret_cut->unit,
-                                     NAT_STAGE_BYTES / ret_cut->stride, now_ms);
+        ret_cut->n_frames = nat_room_frames(nat, &f->wait, &head,
+                                            TCP_HEADROOM + ret_cut->unit,
+                                            NAT_STAGE_BYTES / ret_cut->stride,
+                                            now_ms);
         if (ret_cut->n_frames > 0) {
             return true;
         }
     }
-    return tcp_cut_segments(f, now_ms, ret_cut);
+    return tcp_cut_segments(f, &head, now_ms, ret_cut);
 }
 
 /* What the guest lacks, once a round. False: no room. */

@@ -40,6 +40,7 @@ typedef struct UdpSocketOps {
  * @mac: of the guest
  * @run_max: datagrams that are longer are not sent as a run (udp-send.c)
  * @expected: bytes of room that a message probably needs (udp-receive.c)
+ * @head: of what came last; AF_UNSPEC: nothing yet
  */
 struct UdpSocket {
     const UdpSocketOps *ops;
@@ -53,6 +54,7 @@ struct UdpSocket {
     uint32_t link_mtu;      /* see udp_try_send() */
     uint32_t run_max;
     size_t expected;
+    NatHead head;
     bool unwatched;         /* waits for its receiver */
     bool is_failing;        /* could not receive: watched edge-triggered */
     GQueue kept;            /* received, and no room yet for all fragments */

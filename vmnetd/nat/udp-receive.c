@@ -18,7 +18,8 @@
  * many are read as fit if they are no longer than the last ones; where the
  * guest's port has no room all the same, the message and those behind it are
  * kept, and the socket is not read until they have left, a part of a message at
- * a time if need be.
+ * a time if need be.  Of a port with several queues that is the room of the one
+ * that a message goes by; a socket waits for that of whom it last heard from.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -125,6 +126,20 @@ static bool udp_is_one_frame(const UdpSocket *sock, const UdpMessage *message)
 {
     return message->size <= udp_slot_len(sock) &&
            udp_n_datagrams(message) <= LIMIT_SEGMENTS_PER_FRAME;
+}
+
+/* How the frames that @message leaves in begin. */
+static NatHead udp_head(UdpSocket *sock, const UdpMessage *message)
+{
+    NatHead head = {
+        .ip = udp_headers(sock, &message->outside),
+        .sport = message->outside.port, .dport = sock->guest.port,
+    };
+
+    if (!udp_is_one_frame(sock, message)) {
+        nat_head_of_fragments(&head);
+    }
+    return head;
 }
 
 /* Bytes of the room of a port with @offloads. */
@@ -277,10 +292,11 @@ static bool udp_send_kept(UdpSocket *sock, unsigned offloads, int64_t now_ms)
 
     while (sock->kept.head) {
         UdpKept *kept = sock->kept.head->data;
-        size_t room = nat_room_bytes(nat, &sock->mac, now_ms);
+        NatHead head = udp_head(sock, &kept->message);
+        NatRoom room = nat_room(nat, &sock->wait, &head, now_ms);
         UdpMessage part;
 
-        if (udp_part(sock, &kept->message, room, offloads, &part)) {
+        if (udp_part(sock, &kept->message, room.bytes, offloads, &part)) {
             udp_output(sock, &part, kept->data + kept->at, offloads, now_ms);
             kept->at += part.len;
             kept->message.len -= part.len;
@@ -344,14 +360,15 @@ static bool udp_accept(UdpSocket *sock, UdpReceived *r, unsigned i,
 
 /**
  * UdpDelivery: what has been received, on its way to the guest
- * @room: bytes that are left of its port's
+ * @room: what is left of its port's, for what begins as the socket's head
  * @n_frames: in the stage
  * @longest: what a message has needed
  */
 typedef struct UdpDelivery {
     UdpSocket *sock;
     unsigned offloads;
-    size_t room, longest;
+    NatRoom room;
+    size_t longest;
     unsigned n_frames;
     int64_t now_ms;
 } UdpDelivery;
@@ -389,6 +406,25 @@ static void deliver_staged(UdpDelivery *d, const UdpMessage *message,
     d->n_frames++;
 }
 
+/* Several queues: @message may go by another one than what came before it. */
+static void deliver_ask(UdpDelivery *d, const UdpMessage *message)
+{
+    UdpSocket *sock = d->sock;
+    NatHead head = udp_head(sock, message), *last = &sock->head;
+
+    if (head.sport == last->sport && head.dport == last->dport &&
+        head.ip.proto == last->ip.proto &&
+        ip_addr_equal(&head.ip.src, &last->ip.src) &&
+        ip_addr_equal(&head.ip.dst, &last->ip.dst)) {
+        return;
+    }
+    sock->head = head;
+    if (d->room.is_by_flow) {
+        deliver_frames(d);
+        d->room = nat_room(sock->nat, &sock->wait, &head, d->now_ms);
+    }
+}
+
 /* @message, which @source, slot @i and its big buffer, holds from @offset on. */
 static void deliver_message(UdpDelivery *d, const UdpMessage *message,
                             const Frame *source, size_t offset, unsigned i)
@@ -397,11 +433,12 @@ static void deliver_message(UdpDelivery *d, const UdpMessage *message,
     size_t need = udp_need(sock, message, d->offloads);
 
     d->longest = MAX(d->longest, need);
-    if (sock->kept.head || need > d->room) {
+    deliver_ask(d, message);
+    if (sock->kept.head || need > d->room.bytes) {
         udp_keep(sock, udp_kept_new(message, source, offset, d->now_ms));
         return;
     }
-    d->room -= need;
+    d->room.bytes -= need;
     if (offset == 0 && udp_is_one_frame(sock, message)) {
         deliver_staged(d, message, i);
     } else {
@@ -436,7 +473,7 @@ static void deliver_received(UdpDelivery *d, UdpReceived *r, unsigned i)
 }
 
 static void udp_deliver(UdpSocket *sock, UdpReceived *r, unsigned n,
-                        size_t room, unsigned offloads, int64_t now_ms)
+                        NatRoom room, unsigned offloads, int64_t now_ms)
 {
     UdpDelivery d = {
         .sock = sock, .offloads = offloads, .room = room, .now_ms = now_ms,
@@ -484,13 +521,14 @@ static bool udp_read_batch(UdpSocket *sock, int *ret_n, int64_t now_ms)
                         : 0;
     UdpReceived r;
     unsigned max;
-    size_t room;
+    NatRoom room;
 
     if (!udp_send_kept(sock, offloads, now_ms)) {
         return false;
     }
-    room = nat_room_bytes(nat, &sock->mac, now_ms);
-    max = udp_batch_max(sock, room);
+    sock->head.ip.eth_dst = sock->mac;
+    room = nat_room(nat, &sock->wait, &sock->head, now_ms);
+    max = udp_batch_max(sock, room.bytes);
     if (max == 0) {
         return false;
     }

@@ -149,7 +149,7 @@ void network_bridged_port_free(Network *network, Port *port);
 /* plumbing.c */
 void network_plumb(Network *network);
 void network_gateway_arm(Network *network);
-size_t network_room(void *opaque, const MacAddr *mac, int64_t now_ms);
+NatRoom network_room(void *opaque, const NatHead *head, int64_t now_ms);
 unsigned network_offloads(void *opaque, const MacAddr *mac, int64_t now_ms);
 void network_output(void *opaque, Frame *frames, unsigned n, int64_t now_ms);
 

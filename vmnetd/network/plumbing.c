@@ -53,17 +53,37 @@ void network_output(void *opaque, Frame *frames, unsigned n, int64_t now_ms)
     switch_input(network->gateway_port, frames, n, now_ms);
 }
 
-size_t network_room(void *opaque, const MacAddr *mac, int64_t now_ms)
+/* Of a queue of @port, the one that frames which begin with @head go by. */
+static size_t queue_room(SwitchPort *port, const NatHead *head)
+{
+    uint8_t buf[IP_HEADROOM + 4];
+    struct iovec iov = { buf, ip_headers_len(head->ip.src.family) + 4 };
+    uint8_t *ports = buf + iov.iov_len - 4;
+    Frame frame;
+
+    ip_headers_build(buf, &head->ip, 4);
+    ports[0] = head->sport >> 8;
+    ports[1] = head->sport;
+    ports[2] = head->dport >> 8;
+    ports[3] = head->dport;
+    frame_init(&frame, &iov, 1);
+    return switch_port_room(port, &frame);
+}
+
+NatRoom network_room(void *opaque, const NatHead *head, int64_t now_ms)
 {
     Network *network = opaque;
-    SwitchPort *port = switch_lookup(network->sw, mac, now_ms);
-    size_t room;
+    SwitchPort *port = switch_lookup(network->sw, &head->ip.eth_dst, now_ms);
+    NatRoom room = { .bytes = ROOM_UNKNOWN };
 
     if (!port) {
-        return ROOM_UNKNOWN;
+        return room;
     }
-    room = switch_port_room(port);
-    if (room < NAT_ROOM_WANTED) {
+    room.port_id = switch_port_id(port);
+    room.is_by_flow = switch_port_has_queues(port);
+    room.bytes = room.is_by_flow && head->ip.src.family != AF_UNSPEC
+                 ? queue_room(port, head) : switch_port_room(port, NULL);
+    if (room.bytes < NAT_ROOM_WANTED) {
         switch_port_wait(port, network->gateway_port);
     }
     return room;
@@ -101,7 +121,7 @@ static void port_op_resume(void *opaque, SwitchPort *dst, int64_t now_ms)
     Network *network = opaque;
 
     if (network->uplink) {
-        uplink_resume(network->uplink, now_ms);
+        uplink_resume(network->uplink, switch_port_id(dst), now_ms);
     }
 }
 

@@ -90,7 +90,7 @@ static unsigned dgram_send(void *opaque, const Frame *frames, unsigned n,
     return done;
 }
 
-static size_t dgram_room(void *opaque)
+static size_t dgram_room(void *opaque, const Frame *head)
 {
     DgramLink *link = opaque;
 

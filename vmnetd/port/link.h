@@ -33,7 +33,7 @@ typedef struct PortLinkDriver {
     /* As in PortOps. */
     unsigned (*send)(void *link, const Frame *frames, unsigned n,
                      int64_t now_ms);
-    size_t (*room)(void *link);
+    size_t (*room)(void *link, const Frame *head);
     /* (optional) As in PortOps. */
     void (*flush)(void *link);
     /*

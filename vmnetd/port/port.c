@@ -91,11 +91,11 @@ static unsigned port_send(void *opaque, const Frame *frames, unsigned n,
     return port->driver->send(port->link, frames, n, now_ms);
 }
 
-static size_t port_room(void *opaque)
+static size_t port_room(void *opaque, const Frame *head)
 {
     Port *port = opaque;
 
-    return port->driver->room(port->link);
+    return port->driver->room(port->link, head);
 }
 
 static void port_flush(void *opaque)

@@ -263,7 +263,7 @@ static unsigned stream_send(void *opaque, const Frame *frames, unsigned n,
     return done;
 }
 
-static size_t stream_room(void *opaque)
+static size_t stream_room(void *opaque, const Frame *head)
 {
     StreamLink *link = opaque;
 

@@ -151,7 +151,7 @@ static unsigned tap_send(void *opaque, const Frame *frames, unsigned n,
     return n;
 }
 
-static size_t tap_room(void *opaque)
+static size_t tap_room(void *opaque, const Frame *head)
 {
     return SIZE_MAX;
 }

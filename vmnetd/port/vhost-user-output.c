@@ -225,21 +225,23 @@ static size_t ring_room(VuRing *ring)
     size_t frame_len = port_link_mtu(ring->dev->port) + HEADERS_MAX;
     size_t room = vring_available(&ring->vring) * frame_len;
 
-    if (room < FRAME_LEN_MAX && await_room(ring)) {
+    if (room < SWITCH_ROOM_WANTED && await_room(ring)) {
         room = vring_available(&ring->vring) * frame_len;
     }
     vu_ring_check(ring);
     return room;
 }
 
-/* That of the fullest: to which the frames will go is not known. */
-size_t vu_output_room(VhostUser *dev)
+size_t vu_output_room(VhostUser *dev, const Frame *head)
 {
-    size_t room = SIZE_MAX;
+    size_t room = 0;
     unsigned i;
 
-    for (i = 0; i < dev->n_live && !dev->is_failed; i++) {
-        room = MIN(room, ring_room(&dev->rings[2 * dev->live[i]]));
+    if (head) {
+        room = ring_room(ring_for(dev, head));
+    }
+    for (i = 0; i < dev->n_live && !head && !dev->is_failed; i++) {
+        room = MAX(room, ring_room(&dev->rings[2 * dev->live[i]]));
     }
     return dev->is_failed ? SIZE_MAX : room;
 }

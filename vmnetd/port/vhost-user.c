@@ -258,9 +258,9 @@ static unsigned vhost_user_send(void *opaque, const Frame *frames, unsigned n,
     return vu_output_send(opaque, frames, n);
 }
 
-static size_t vhost_user_room(void *opaque)
+static size_t vhost_user_room(void *opaque, const Frame *head)
 {
-    return vu_output_room(opaque);
+    return vu_output_room(opaque, head);
 }
 
 static void vhost_user_flush(void *opaque)

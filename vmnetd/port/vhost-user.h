@@ -170,7 +170,8 @@ void vu_input_discard(VuRing *ring);
 /* vhost-user-output.c */
 
 unsigned vu_output_send(VhostUser *dev, const Frame *frames, unsigned n);
-size_t vu_output_room(VhostUser *dev);
+/** vu_output_room: as PortOps.room. */
+size_t vu_output_room(VhostUser *dev, const Frame *head);
 void vu_output_flush(VhostUser *dev);
 /** vu_output_expire, vu_output_n_expired: as in PortOps. */
 void vu_output_expire(VhostUser *dev);

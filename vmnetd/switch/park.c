@@ -14,10 +14,10 @@
  */
 #include "switch/switch-internal.h"
 
-size_t switch_port_room(SwitchPort *port)
+size_t switch_port_room(SwitchPort *port, const Frame *head)
 {
-    return port->connected && port->ops->room ? port->ops->room(port->opaque)
-                                              : SIZE_MAX;
+    return port->connected && port->ops->room
+           ? port->ops->room(port->opaque, head) : SIZE_MAX;
 }
 
 void switch_port_wait(SwitchPort *dst, SwitchPort *src)

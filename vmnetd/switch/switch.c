@@ -153,6 +153,11 @@ void switch_port_set_queues(SwitchPort *port, bool has_several)
     port->has_queues = has_several;
 }
 
+bool switch_port_has_queues(const SwitchPort *port)
+{
+    return port->has_queues;
+}
+
 void switch_port_set_isolated(SwitchPort *port, bool isolated)
 {
     if (isolated) {

@@ -104,8 +104,11 @@ typedef struct PortOps {
                      int64_t now_ms);
     /* (optional) The batch has ended: notify, write. */
     void (*flush)(void *opaque);
-    /* (optional) Bytes of frames that send() would take now; NULL: always. */
-    size_t (*room)(void *opaque);
+    /*
+     * (optional) Bytes of frames that send() would take now; NULL: always.
+     * @head: as in switch_port_room()
+     */
+    size_t (*room)(void *opaque, const Frame *head);
     /*
      * (optional) @dst, for which this port waited, has room again or is gone:
      * offer again.  Called from the receiver's own callback, after flush; may
@@ -190,6 +193,8 @@ unsigned switch_port_offloads(const SwitchPort *port);
  * now; a new one has not.
  */
 void switch_port_set_queues(SwitchPort *port, bool has_several);
+/** switch_port_has_queues: as set: room may be another for another flow. */
+bool switch_port_has_queues(const SwitchPort *port);
 /** switch_port_set_isolated: change SWITCH_PORT_ISOLATED from the next frame on. */
 void switch_port_set_isolated(SwitchPort *port, bool isolated);
 /**
@@ -214,8 +219,16 @@ unsigned switch_input(SwitchPort *src, Frame *frames, unsigned n,
 /** The port on which @mac was last seen; NULL if unknown or a group address. */
 SwitchPort *switch_lookup(Switch *sw, const MacAddr *mac, int64_t now_ms);
 
-/** Bytes that @port takes now without waiting; SIZE_MAX if it has no bound. */
-size_t switch_port_room(SwitchPort *port);
+/** Who needs no more than this has switch_port_has_room() follow if it is not there. */
+#define SWITCH_ROOM_WANTED (96 * 1024)
+
+/**
+ * switch_port_room: bytes that @port takes now without waiting; SIZE_MAX if it
+ * has no bound.
+ * @head: (nullable): how the frames begin, up to their ports: of several queues
+ *     that counts by which they will go; NULL: the one with the most room
+ */
+size_t switch_port_room(SwitchPort *port, const Frame *head);
 /** switch_port_wait: call @src's resume() once when @dst has room. */
 void switch_port_wait(SwitchPort *dst, SwitchPort *src);
 /** switch_port_has_room: a port tells that it was full and is no longer. */

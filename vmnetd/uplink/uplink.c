@@ -36,9 +36,9 @@ static void op_flush(void *opaque, int64_t now_ms)
     nat_flush(uplink->nat, now_ms);
 }
 
-static void op_resume(void *opaque, int64_t now_ms)
+static void op_resume(void *opaque, uint32_t id, int64_t now_ms)
 {
-    uplink_resume(opaque, now_ms);
+    uplink_resume(opaque, id, now_ms);
 }
 
 static bool op_dns_query(void *opaque, uint32_t token, const uint8_t *msg,
@@ -68,9 +68,9 @@ static const UplinkOps uplink_ops = {
     .port_gone = op_port_gone,
 };
 
-void uplink_resume(Uplink *uplink, int64_t now_ms)
+void uplink_resume(Uplink *uplink, uint32_t port_id, int64_t now_ms)
 {
-    nat_resume(uplink->nat, now_ms);
+    nat_resume(uplink->nat, port_id, now_ms);
 }
 
 /* NatOps: from nat/ */
@@ -101,11 +101,11 @@ static bool nat_op_neighbour(void *opaque, const IpAddr *guest, int64_t now_ms,
                              ret_port);
 }
 
-static size_t nat_op_room(void *opaque, const MacAddr *mac, int64_t now_ms)
+static NatRoom nat_op_room(void *opaque, const NatHead *head, int64_t now_ms)
 {
     Uplink *uplink = opaque;
 
-    return uplink->config.room(uplink->config.opaque, mac, now_ms);
+    return uplink->config.room(uplink->config.opaque, head, now_ms);
 }
 
 static unsigned nat_op_offloads(void *opaque, const MacAddr *mac,

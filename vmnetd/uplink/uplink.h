@@ -48,8 +48,8 @@ typedef struct UplinkConfig {
     /* "/etc/resolv.conf", or --resolv-conf; "nameserver ADDR#PORT" names a
      * port other than 53 (tests without privileges). */
     const char *resolv_conf;
-    /* Bytes that the port of @mac takes; see NatOps.room. */
-    size_t (*room)(void *opaque, const MacAddr *mac, int64_t now_ms);
+    /* See NatOps.room. */
+    NatRoom (*room)(void *opaque, const NatHead *head, int64_t now_ms);
     /* What it takes uncut; see NatOps.offloads. */
     unsigned (*offloads)(void *opaque, const MacAddr *mac, int64_t now_ms);
     void (*output)(void *opaque, Frame *frames, unsigned n, int64_t now_ms);
@@ -65,8 +65,8 @@ typedef struct UplinkConfig {
 Uplink *uplink_new(const UplinkConfig *config, GError **error);
 void uplink_free(Uplink *uplink);
 
-/** uplink_resume: a receiver for which room() was asked has room again. */
-void uplink_resume(Uplink *uplink, int64_t now_ms);
+/** uplink_resume: the port @port_id, which room() has named, has room again. */
+void uplink_resume(Uplink *uplink, uint32_t port_id, int64_t now_ms);
 
 void uplink_stats(Uplink *uplink, NatStats *ret_stats);
 
