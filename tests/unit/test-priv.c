@@ -277,6 +277,76 @@ static void test_descriptor(Fixture *f, const void *unused)
     g_assert_cmpuint(count_made(f), ==, 0);
 }
 
+static PrivGatewayRequest gateway_request(void)
+{
+    static const uint8_t gateway6[16] = { 0xfd, 1, 2, 3, [15] = 1 };
+    PrivGatewayRequest request = {
+        .head = request_of(PRIV_GATEWAY_TAP, "vmnet-test"),
+        .gateway = {
+            .gateway4 = { 192, 168, 107, 1 }, .prefix4_len = 24,
+            .mtu_bytes = 1500,
+        },
+    };
+
+    memcpy(request.head.mac, guest_mac, 6);
+    memcpy(request.gateway.gateway6, gateway6, 16);
+    return request;
+}
+
+static PrivOutcome ask_gateway(Fixture *f, const PrivGatewayRequest *request)
+{
+    return ask_bytes(f, request, sizeof(*request)).outcome;
+}
+
+/* Neither other names nor addresses that could be anybody's, nor bytes that
+ * mean nothing. */
+static void test_gateway_malformed(Fixture *f, const void *unused)
+{
+    static const uint8_t addrs[][5] = {
+        { 8, 8, 8, 8, 24 }, { 127, 0, 0, 1, 8 }, { 192, 168, 107, 1, 15 },
+        { 192, 168, 107, 0, 24 }, { 192, 168, 107, 255, 24 },
+        { 172, 16, 0, 1, 11 }, { 10, 0, 0, 1, 7 }, { 10, 0, 0, 1, 31 },
+        { 10, 0, 0, 1, 0 }, { 10, 0, 0, 1, 255 }, { 0, 0, 0, 0, 24 },
+    };
+    PrivGatewayRequest bad[12];
+    unsigned n = 0, i;
+
+    for (i = 0; i < G_N_ELEMENTS(bad); i++) {
+        bad[i] = gateway_request();
+    }
+    strcpy(bad[n++].head.ifname, "eth0");
+    strcpy(bad[n++].head.ifname, "vmnet%d");
+    strcpy(bad[n++].head.ifname, "vmnet-a/b");
+    bad[n++].head.flags = PRIV_PRIVATE;
+    bad[n++].head.mac[0] |= 1;
+    memset(bad[n++].head.mac, 0, 6);
+    bad[n++].gateway.mtu_bytes = 575;
+    bad[n++].gateway.mtu_bytes = 65521;
+    bad[n++].gateway.zero = 1;
+    bad[n++].gateway.gateway6[0] = 0x20;
+    bad[n++].gateway.gateway6[8] = 1;
+    bad[n++].gateway.gateway6[15] = 2;
+    g_assert_cmpuint(n, ==, G_N_ELEMENTS(bad));
+    for (i = 0; i < n; i++) {
+        g_test_message("%u", i);
+        g_assert_cmpuint(ask_gateway(f, &bad[i]), ==, PRIV_BAD_REQUEST);
+    }
+    for (i = 0; i < G_N_ELEMENTS(addrs); i++) {
+        PrivGatewayRequest request = gateway_request();
+
+        g_test_message("address %u", i);
+        memcpy(request.gateway.gateway4, addrs[i], 4);
+        request.gateway.prefix4_len = addrs[i][4];
+        g_assert_cmpuint(ask_gateway(f, &request), ==, PRIV_BAD_REQUEST);
+    }
+    bad[0] = gateway_request();
+    g_assert_cmpuint(ask_bytes(f, &bad[0], sizeof(bad[0]) - 1).outcome, ==,
+                     PRIV_BAD_REQUEST);
+    run("ip link add vmnet-test type bridge");
+    g_assert_cmpuint(ask_gateway(f, &bad[0]), ==, PRIV_EXISTS);
+    run("ip link show type bridge vmnet-test");
+}
+
 static Priv *client_of(Fixture *f)
 {
     Priv *priv = priv_new(f->fd);
@@ -309,6 +379,35 @@ static void test_bridge_tap(Fixture *f, const void *unused)
     g_assert_cmpint(priv_bridge_tap(priv, "a-name-that-is-too-long", &error),
                     ==, -1);
     g_assert_error(error, VMNET_ERROR, VMNET_INVALID_ARGUMENT);
+}
+
+static void test_gateway_tap(Fixture *f, const void *unused)
+{
+    g_autoptr(Priv) priv = client_of(f);
+    g_autoptr(GError) error = NULL;
+    PrivNetwork network = {
+        .name = "vmnet-test", .gateway = ip_addr_v4(0x0a090801),
+        .prefix_len = 24, .mtu_bytes = 9000,
+    };
+    Link tap;
+    int fd;
+
+    memcpy(network.mac.b, guest_mac, 6);
+    ip_addr_parse("fd01:2:3::1", &network.gateway6);
+    fd = priv_gateway_tap(priv, &network, &error);
+    g_assert_no_error(error);
+    g_assert_cmpint(links_get(f->nl, "vmnet-test", &tap), ==, 0);
+    g_assert_true(tap.flags & IFF_UP);
+    g_assert_cmpuint(tap.mtu_bytes, ==, 9000);
+    g_assert_cmpuint(tap.group, ==, MARK);
+    run("sh -c 'ip addr show vmnet-test | grep \"inet 10.9.8.1/24 brd\"'");
+    run("sh -c 'ip addr show vmnet-test | grep \"inet6 fd01:2:3::1/64\"'");
+    run("sh -c 'ip addr show vmnet-test | grep \"inet6 fe80::1/64\"'");
+    run("sh -c '! ip addr show vmnet-test | grep tentative'");
+    g_assert_cmpint(priv_gateway_tap(priv, &network, &error), ==, -1);
+    g_assert_error(error, VMNET_ERROR, VMNET_SHARING_SERVICE_BUSY);
+    close(fd);
+    g_assert_cmpint(links_get(f->nl, "vmnet-test", &tap), ==, ENODEV);
 }
 
 /* The kernel may have no macvtap. */
@@ -444,6 +543,8 @@ int main(int argc, char **argv)
         { "/priv/malformed", test_malformed },
         { "/priv/descriptor", test_descriptor },
         { "/priv/bridge-tap", test_bridge_tap },
+        { "/priv/gateway-malformed", test_gateway_malformed },
+        { "/priv/gateway-tap", test_gateway_tap },
         { "/priv/macvtap", test_macvtap },
         { "/priv/leftovers", test_leftovers },
         { "/priv/end", test_end },

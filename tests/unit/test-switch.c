@@ -69,6 +69,37 @@ static void test_bad_sources(Fixture *f, const void *data)
                   f->fakes[GATEWAY].port);
 }
 
+/* The host shares the gateway's address, and is sent what the gateway says. */
+static void test_host_beside_the_gateway(Fixture *f, const void *data)
+{
+    MacAddr other = { { 2, 0, 0, 0, 9, 8 } };
+    Fake *host = &f->fakes[2];
+
+    switch_port_remove(host->port, f->now_ms);
+    host->port = switch_port_add(f->sw, &fake_ops, host, SWITCH_PORT_HOST, 0);
+    input(f, 0, gateway_mac, mac_of(0), 60);
+    g_assert_cmphex(receivers(f), ==, 1 << GATEWAY);
+    input(f, 0, broadcast, mac_of(0), 60);
+    g_assert_cmphex(receivers(f), ==, 0x2 | 1 << GATEWAY);
+    input(f, 0, unknown, mac_of(0), 60);
+    g_assert_cmphex(receivers(f), ==, 0x2);
+    input(f, GATEWAY, broadcast, gateway_mac, 60);
+    g_assert_cmphex(receivers(f), ==, 0x3);
+
+    input(f, 2, broadcast, gateway_mac, 60);
+    g_assert_cmphex(receivers(f), ==, 0x3);
+    input(f, 2, mac_of(0), gateway_mac, 60);
+    g_assert_cmphex(receivers(f), ==, 0x1);
+    switch_port_set_isolated(f->fakes[0].port, true);
+    input(f, 2, mac_of(0), gateway_mac, 60);
+    g_assert_cmphex(receivers(f), ==, 0x1);
+    input(f, 2, gateway_mac, gateway_mac, 60);
+    input(f, 2, mac_of(0), other, 60);
+    g_assert_cmphex(receivers(f), ==, 0);
+    g_assert_cmpuint(drops(f, 2, SWITCH_DROP_SAME_PORT), ==, 1);
+    g_assert_cmpuint(drops(f, 2, SWITCH_DROP_BAD_SOURCE), ==, 1);
+}
+
 static void test_own_address_stays_here(Fixture *f, const void *data)
 {
     introduce(f);
@@ -383,6 +414,7 @@ int main(int argc, char **argv)
     ADD("forward/answer-from-flush", test_answer_from_flush);
     ADD("forward/counters", test_counters);
     ADD("drop/bad-sources", test_bad_sources);
+    ADD("forward/host-beside-the-gateway", test_host_beside_the_gateway);
     ADD("drop/own-address-stays-here", test_own_address_stays_here);
     ADD("drop/runts-and-giants", test_runts_and_giants);
     ADD("drop/vlan-tag", test_vlan_tag_is_kept_and_allowed_for);

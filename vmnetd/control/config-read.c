@@ -94,3 +94,12 @@ bool config_read_number(const char *who, const char *key, bool has_value,
     *ret_value = has_value ? value : 0;
     return true;
 }
+
+NetworkUplink config_read_uplink(bool is_written, VmnetUplink value)
+{
+    if (!is_written) {
+        return NETWORK_UPLINK_DEFAULT;
+    }
+    return value == VMNET_UPLINK_KERNEL ? NETWORK_UPLINK_KERNEL
+                                        : NETWORK_UPLINK_SOCKETS;
+}

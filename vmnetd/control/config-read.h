@@ -11,6 +11,7 @@
 #define VMNETD_CONTROL_CONFIG_READ_H
 
 #include "network/network.h"
+#include "qapi/qapi-types.h"
 
 /** config_refuse: Returns: false, with an error of status INVALID_ARGUMENT. */
 bool config_refuse(GError **error, const char *who, const char *format, ...)
@@ -26,5 +27,8 @@ bool config_read_prefix6(NetworkConfig *config, const char *who,
                          const char *key, const char *text, GError **error);
 bool config_read_number(const char *who, const char *key, bool has_value,
                         uint32_t value, uint32_t *ret_value, GError **error);
+
+/** config_read_uplink: @value counts if @is_written. */
+NetworkUplink config_read_uplink(bool is_written, VmnetUplink value);
 
 #endif

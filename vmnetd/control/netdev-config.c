@@ -52,6 +52,7 @@ static bool read_routed(NetdevConfig *config, const char *who,
     network->dhcp = config_read_switch(o->has_dhcp, o->dhcp);
     network->dns = config_read_switch(o->has_dns, o->dns);
     network->host_loopback = config_read_switch(o->has_host_loopback, o->host_loopback);
+    network->uplink = config_read_uplink(o->has_uplink, o->uplink);
     network->match = o->has_match && o->match == VMNET_MATCH_STRICT
                      ? NETWORK_MATCH_STRICT : NETWORK_MATCH_ADOPT;
     network->name = o->network;

@@ -149,6 +149,7 @@ static bool read_options(HeldConfig *config, Control *control,
     network->host_loopback = config_read_switch(o->has_host_loopback,
                                                 o->host_loopback);
     network->external_interface = o->external_interface;
+    network->uplink = config_read_uplink(o->has_uplink, o->uplink);
     network->ifname = o->ifname;
     network->match = o->has_match && o->match == VMNET_MATCH_STRICT ?
                      NETWORK_MATCH_STRICT : NETWORK_MATCH_ADOPT;

@@ -217,6 +217,9 @@ NetworkDetails *query_network(Control *control, Network *network)
     info->nat66 = about.nat66;
     info->external_interface = about.external_interface[0] ?
                                g_strdup(about.external_interface) : NULL;
+    info->has_uplink = about.uplink != NETWORK_UPLINK_DEFAULT;
+    info->uplink = about.uplink == NETWORK_UPLINK_KERNEL ?
+                   VMNET_UPLINK_KERNEL : VMNET_UPLINK_SOCKETS;
     info->ifname = about.ifname[0] ? g_strdup(about.ifname) : NULL;
     info->stays = held_network_stays(control, network);
     info->netdevs = about.n_ports;

@@ -117,6 +117,9 @@ void gateway_measure_wall(Gateway *gw);
 void gateway_send_staged(Gateway *gw);
 /** gateway_deadline_changed: something is due sooner than it was. */
 void gateway_deadline_changed(Gateway *gw);
+/** gateway_tell_uplink: @frame says where a neighbour is, and may. */
+void gateway_tell_uplink(Gateway *gw, const Frame *frame,
+                         const MacAddr *eth_dst);
 /** gateway_is_own: one of the gateway's own unicast addresses. */
 bool gateway_is_own(const Gateway *gw, const IpAddr *addr);
 /** gateway_may_be_guest: @addr may belong to a guest (and is not the gateway's):

@@ -304,6 +304,15 @@ static void service_input(Gateway *gw, const UdpService *service,
 
 /* Packets that leave by the uplink */
 
+void gateway_tell_uplink(Gateway *gw, const Frame *frame,
+                         const MacAddr *eth_dst)
+{
+    if (gw->uplink_ops && gw->uplink_ops->neighbour &&
+        mac_equal(eth_dst, &gw->config.mac)) {
+        gw->uplink_ops->neighbour(gw->uplink, frame, gw->now_ms);
+    }
+}
+
 static void refuse(Gateway *gw, const Frame *frame, const IpPacket *ip)
 {
     gateway_drop(gw, frame->src_port, SWITCH_DROP_REFUSED);

@@ -139,6 +139,9 @@ void gateway_arp_input(Gateway *gw, const Frame *frame, const EthHeader *eth)
         gateway_drop(gw, frame->src_port, SWITCH_DROP_FOREIGN_SOURCE);
         return;
     }
+    if (arp.op == ARP_REPLY && arp.spa != 0) {
+        gateway_tell_uplink(gw, frame, &eth->dst);
+    }
     if (arp.op != ARP_REQUEST || arp.tpa != gw->config.gateway4.v4) {
         return;
     }
@@ -217,7 +220,9 @@ void gateway_na_input(Gateway *gw, const Frame *frame, const IpPacket *ip,
     if ((ndp->has_lladdr && !mac_equal(&ndp->lladdr, &ip->eth_src)) ||
         !gateway_bind_source(gw, &target, &ip->eth_src, frame->src_port)) {
         gateway_drop(gw, frame->src_port, SWITCH_DROP_FOREIGN_SOURCE);
+        return;
     }
+    gateway_tell_uplink(gw, frame, &ip->eth_dst);
 }
 
 /* Questions of our own */

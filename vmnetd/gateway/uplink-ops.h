@@ -1,8 +1,8 @@
 /*
  * How the gateway hands packets on that are not for itself
  *
- * An uplink is how a network reaches beyond itself: "sockets" (uplink/ with
- * nat/) today, the kernel later.  The gateway has checked the packet: headers
+ * An uplink is how a network reaches beyond itself: by sockets (uplink/ with
+ * nat/) or by the host's kernel.  The gateway has checked the packet: headers
  * parsed, source address belongs to the network and to that port, destination
  * is not the network's own subnet (the gateway's address excepted), host mode
  * and net-uuid have been refused.
@@ -34,6 +34,11 @@ typedef struct UplinkOps {
     /* A DNS query of a guest for the outside: answer by gateway_dns_reply(). */
     bool (*dns_query)(void *uplink, uint32_t token, const uint8_t *msg,
                       size_t len, int64_t now_ms);
+    /*
+     * (optional) An ARP reply or neighbour advertisement to the gateway, of one
+     * who may speak so: the host, which has its address, may have asked.
+     */
+    void (*neighbour)(void *uplink, const Frame *frame, int64_t now_ms);
     /* Port @id went: end its flows. */
     void (*port_gone)(void *uplink, uint32_t id, int64_t now_ms);
 } UplinkOps;

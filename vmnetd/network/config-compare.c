@@ -149,6 +149,17 @@ static void differ_ifname(GString *list, const NetworkConfig *config,
            "'%s' is wanted, '%s' is in force", want, have->ifname);
 }
 
+/* The default depends on what the instance may do: any is equal. */
+static void differ_uplink(GString *list, const NetworkConfig *config,
+                          const NetworkSettings *have)
+{
+    static const char *const names[] = { "none", "sockets", "kernel" };
+
+    differ(list, config->uplink && config->uplink != have->uplink, "uplink",
+           "%s is wanted, %s is in force", names[config->uplink],
+           names[have->uplink]);
+}
+
 static void differ_settings(GString *list, const NetworkConfig *config,
                             const NetworkSettings *have)
 {
@@ -182,6 +193,7 @@ static void differ_settings(GString *list, const NetworkConfig *config,
                     switches[i].key, switches[i].want, switches[i].have);
     }
     differ_external(list, config, have);
+    differ_uplink(list, config, have);
 }
 
 char *network_config_differs(const NetworkConfig *config, NetworkMode mode,

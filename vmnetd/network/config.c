@@ -195,6 +195,8 @@ static bool check_uuid(const NetworkConfig *config, GError **error)
         odd = "dns";
     } else if (config->host_loopback == NETWORK_ON) {
         odd = "host-loopback";
+    } else if (config->uplink) {
+        odd = "uplink";
     }
     return odd ? refuse(error, "'%s' cannot be had with 'net-uuid': such a "
                         "network has no gateway", odd) : true;
@@ -219,6 +221,18 @@ static bool check_external(const NetworkConfig *config, GError **error)
     return true;
 }
 
+/* The kernel takes loopback addresses from no interface but its own. */
+static bool check_uplink(const NetworkConfig *config, GError **error)
+{
+    if (config->uplink == NETWORK_UPLINK_KERNEL &&
+        config->host_loopback == NETWORK_ON) {
+        return refuse(error, "'host-loopback' cannot be had with "
+                      "uplink=kernel: the host has the gateway's address, and "
+                      "services can be bound to it");
+    }
+    return true;
+}
+
 /* Whatever else a network has is the host interface's, or somebody's behind it. */
 static bool check_bridged(const NetworkConfig *config, GError **error)
 {
@@ -234,6 +248,7 @@ static bool check_bridged(const NetworkConfig *config, GError **error)
         { "dns", config->dns == NETWORK_ON },
         { "router-advertisement", config->ra == NETWORK_ON },
         { "host-loopback", config->host_loopback == NETWORK_ON },
+        { "uplink", config->uplink },
     };
     unsigned i;
 
@@ -254,7 +269,8 @@ bool network_config_check(const NetworkConfig *config, GError **error)
 {
     return check_bridged(config, error) && check_name(config->name, error) && check_range(config, error) &&
            check_prefix6(config, error) && check_numbers(config, error) &&
-           check_uuid(config, error) && check_external(config, error);
+           check_uuid(config, error) && check_external(config, error) &&
+           check_uplink(config, error);
 }
 
 /* Values */
@@ -279,6 +295,7 @@ NetworkSettings network_settings_of(const NetworkConfig *config)
         .ra = is_on(config->ra, has_gateway),
         .nat44 = is_on(config->nat44, is_shared),
         .nat66 = is_on(config->nat66, is_shared),
+        .uplink = config->uplink,
     };
 
     g_strlcpy(settings.external_interface, config->external_interface ?: "",

@@ -8,6 +8,7 @@
  *   network.c        a network: its parts made, wired, stopped
  *   register.c       all networks; who asks gets which
  *   plumbing.c       frames and events between switch, gateway and uplink
+ *   kernel.c         the host's own interface on a network
  *   bridged.c        the way to a host interface; interfaces.c: which there are
  *   forward.c        forwards, and the leases that they follow
  *   mac.c            guests' MAC addresses
@@ -32,16 +33,19 @@
 
 /**
  * NetworkSettings: what is in force beside the addresses.
+ * @uplink: as it was written
  * @external_interface, @ifname: "": none; else a name
  */
 typedef struct NetworkSettings {
     uint32_t mtu_bytes, lease_s;
     bool dhcp, dns, host_loopback, ra, nat44, nat66;
+    NetworkUplink uplink;
     char external_interface[IF_NAMESIZE];
     char ifname[IF_NAMESIZE];
 } NetworkSettings;
 
 typedef struct NetworkBridged NetworkBridged;
+typedef struct NetworkKernel NetworkKernel;
 
 /**
  * Network:
@@ -49,6 +53,7 @@ typedef struct NetworkBridged NetworkBridged;
  * @state: what is kept, the addresses in force included
  * @uplink: NULL without a gateway address
  * @bridged: NULL in other modes
+ * @kernel: NULL where the uplink is not the kernel
  * @had_ports: one that was never used need not be kept waiting
  * @overlap: the host's route that was reported last; len 0: none
  */
@@ -65,6 +70,7 @@ struct Network {
     Gateway *gateway;
     Uplink *uplink;
     NetworkBridged *bridged;
+    NetworkKernel *kernel;
     LoopTimer *gateway_timer, *idle_timer, *save_timer;
 
     GHashTable *macs;       /* MacAddr: claimed */
@@ -146,12 +152,23 @@ Port *network_bridged_port_new(Network *network, const NetworkPortConfig *config
                                GError **error);
 void network_bridged_port_free(Network *network, Port *port);
 
+/* kernel.c */
+/** network_kernel_start: sets @network's kernel, also on failure of the rest. */
+bool network_kernel_start(Network *network, GError **error);
+void network_kernel_free(NetworkKernel *kernel);
+void network_kernel_host_changed(NetworkKernel *kernel);
+/** network_kernel_ifname: what the host's interface is called. */
+const char *network_kernel_ifname(const NetworkKernel *kernel);
+
 /* plumbing.c */
+/** network_has_ipv6: its router says so by RA, if it may. */
+bool network_has_ipv6(const Network *network);
 void network_plumb(Network *network);
 void network_gateway_arm(Network *network);
 NatRoom network_room(void *opaque, const NatHead *head, int64_t now_ms);
 unsigned network_offloads(void *opaque, const MacAddr *mac, int64_t now_ms);
 void network_output(void *opaque, Frame *frames, unsigned n, int64_t now_ms);
+void network_to_host(void *opaque, const Frame *frame, int64_t now_ms);
 
 /* forward.c */
 /** network_forwards_start: the persistent ones, when the network starts. */

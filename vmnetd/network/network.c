@@ -225,6 +225,16 @@ IpAddr network_gateway6(const Network *network)
     return addr;
 }
 
+/* Chooses where none was written. */
+static bool start_kernel(Network *network, GError **error)
+{
+    if (network->settings.uplink == NETWORK_UPLINK_DEFAULT) {
+        network->settings.uplink = NETWORK_UPLINK_SOCKETS;
+    }
+    return network->settings.uplink == NETWORK_UPLINK_SOCKETS ||
+           network_kernel_start(network, error);
+}
+
 static bool make_uplink(Network *network, GError **error)
 {
     NetworkRegister *reg = network->reg;
@@ -254,6 +264,12 @@ static bool make_uplink(Network *network, GError **error)
     if (!has_gateway(network)) {
         return true;
     }
+    if (!start_kernel(network, error)) {
+        return false;
+    }
+    if (network->kernel) {
+        config.to_host = network_to_host;
+    }
     if (network->settings.external_interface[0]) {
         config.device = network->settings.external_interface;
     }
@@ -280,6 +296,7 @@ static void network_free(Network *network)
 
     uplink_free(network->uplink);
     network_bridged_free(network->bridged);
+    network_kernel_free(network->kernel);
     if (network->gateway_port) {
         switch_port_remove(network->gateway_port, loop_now_ms());
     }
@@ -414,6 +431,9 @@ void network_host_changed(Network *network)
     if (network->bridged) {
         network_bridged_host_changed(network->bridged);
     }
+    if (network->kernel) {
+        network_kernel_host_changed(network->kernel);
+    }
     if (has_gateway(network)) {
         route = host_table_taker(host_table(network->reg->host),
                                  &network->state.addresses.prefix);
@@ -471,7 +491,12 @@ void network_info(Network *network, NetworkInfo *ret_info)
         info.prefix6 = network->state.prefix6;
     }
     if (network->uplink) {
+        info.uplink = NETWORK_UPLINK_SOCKETS;
         uplink_stats(network->uplink, &info.nat);
+    }
+    if (network->kernel) {
+        info.uplink = NETWORK_UPLINK_KERNEL;
+        info.ifname = network_kernel_ifname(network->kernel);
     }
     *ret_info = info;
 }

@@ -34,6 +34,13 @@ const char *network_mode_str(NetworkMode mode);
 
 typedef enum NetworkSwitch { NETWORK_DEFAULT, NETWORK_ON, NETWORK_OFF } NetworkSwitch;
 
+/** NetworkUplink: by whom a network reaches beyond itself. */
+typedef enum NetworkUplink {
+    NETWORK_UPLINK_DEFAULT,
+    NETWORK_UPLINK_SOCKETS, /* the daemon's sockets */
+    NETWORK_UPLINK_KERNEL,  /* the host's kernel; the host is on the network */
+} NetworkUplink;
+
 typedef enum NetworkMatch {
     NETWORK_MATCH_ADOPT,  /* options not written are the network's */
     NETWORK_MATCH_STRICT  /* options not written are the defaults, and must match */
@@ -51,6 +58,7 @@ typedef enum NetworkMatch {
  * @mtu_bytes, @lease_s: 0: not written
  * @ra, @nat44, @nat66: shared mode is on by default; host mode has no NAT
  * @external_interface: (nullable): shared mode: the only way out
+ * @uplink: of networks with a gateway address
  * @ifname: (nullable): bridged mode: the host interface; by default that of the
  *     default route.  Without addresses, services and MTU of its own
  */
@@ -65,6 +73,7 @@ typedef struct NetworkConfig {
     uint32_t lease_s;
     NetworkSwitch dhcp, dns, host_loopback, ra, nat44, nat66;
     const char *external_interface;
+    NetworkUplink uplink;
     const char *ifname;
     NetworkMatch match;
 } NetworkConfig;
@@ -82,7 +91,8 @@ typedef struct NetworkInfo {
     uint32_t mtu_bytes, lease_s;
     bool dhcp, dns, host_loopback, ra, nat44, nat66;
     const char *external_interface;
-    const char *ifname;     /* "": not bridged */
+    NetworkUplink uplink;   /* DEFAULT: none */
+    const char *ifname;     /* bridged, or by which the host is on it; "" */
     unsigned n_ports, n_leases, n_forwards;
     NatStats nat;
 } NetworkInfo;
@@ -108,7 +118,8 @@ typedef struct NetworkOps {
  * @state_dir: absolute; NULL: nothing is kept (leases in memory)
  * @idle_ms: how long a network outlives its last port; 120000
  * @no_peek_off: see NatConfig
- * @priv: (transfer none) (nullable): NULL: no bridged networks
+ * @priv: (transfer none) (nullable): NULL: no bridged networks, and the uplink
+ *     is never the kernel
  * @bridged: (transfer none) NULL-terminated: interfaces that they may join;
  *     NULL: all
  */

@@ -53,6 +53,13 @@ void network_output(void *opaque, Frame *frames, unsigned n, int64_t now_ms)
     switch_input(network->gateway_port, frames, n, now_ms);
 }
 
+void network_to_host(void *opaque, const Frame *frame, int64_t now_ms)
+{
+    Network *network = opaque;
+
+    switch_hand_on(network->sw, frame, now_ms);
+}
+
 /* Of a queue of @port, the one that frames which begin with @head go by. */
 static size_t queue_room(SwitchPort *port, const NatHead *head)
 {
@@ -188,6 +195,11 @@ static void on_duplicate_mac(void *opaque, const MacAddr *mac,
     reg->ops.mac_conflict(reg->opaque, network, mac, old_id, new_id);
 }
 
+bool network_has_ipv6(const Network *network)
+{
+    return network->settings.mtu_bytes >= MTU_IPV6_MIN;
+}
+
 static Gateway *make_gateway(Network *network)
 {
     const NetworkAddresses *addresses = &network->state.addresses;
@@ -208,8 +220,7 @@ static Gateway *make_gateway(Network *network)
         config.prefix6 = network->state.prefix6;
         config.dhcp = network->settings.dhcp;
         config.dns = network->settings.dns;
-        config.ra = network->settings.ra &&
-                    network->settings.mtu_bytes >= MTU_IPV6_MIN;
+        config.ra = network->settings.ra && network_has_ipv6(network);
     }
     memcpy(config.hash_key, network->state.hash_key, sizeof(config.hash_key));
     return gateway_new(&config, &gateway_ops, network);

@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 
 #include "limits.h"
+#include "priv/message.h"
 #include "vmnet/error.h"
 
 /* Descriptors that are not for flows: clients, exports, logs, forwards, DNS. */
@@ -54,7 +55,8 @@ NetworkRegister *network_register_new(const NetworkRegisterConfig *config,
     reg->opaque = opaque;
     reg->networks = g_ptr_array_new();
     reg->forbidden = g_array_new(FALSE, FALSE, sizeof(IpPrefix));
-    reg->host = host_new(config->loop, on_host_changed, reg);
+    reg->host = host_new(config->loop, PRIV_GATEWAY_PREFIX, on_host_changed,
+                         reg);
     reg->quota = flow_quota_new(flows_max());
     reg->store = state_store_new(config->state_dir);
     return reg;

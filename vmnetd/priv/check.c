@@ -10,6 +10,16 @@
 #include <net/if_arp.h>
 #include <string.h>
 
+bool priv_is_all_zero(const void *data, size_t n)
+{
+    const uint8_t *bytes = data;
+
+    while (n > 0 && !bytes[n - 1]) {
+        n--;
+    }
+    return n == 0;
+}
+
 bool priv_is_name(const char ifname[IF_NAMESIZE])
 {
     size_t len = strnlen(ifname, IF_NAMESIZE), i;
@@ -40,7 +50,8 @@ static bool is_allowed(const PrivPolicy *policy, const char *ifname)
 
 bool priv_has_our_name(const Link *link)
 {
-    return g_str_has_prefix(link->name, PRIV_LINK_PREFIX);
+    return g_str_has_prefix(link->name, PRIV_LINK_PREFIX) ||
+           g_str_has_prefix(link->name, PRIV_GATEWAY_PREFIX);
 }
 
 bool priv_check_lower(PrivServer *server, const PrivRequest *request,

@@ -5,6 +5,7 @@
  */
 #include "priv/priv.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -55,26 +56,27 @@ static ssize_t receive(int fd, PrivAnswer *answer, int *ret_fd)
     return len;
 }
 
-static bool exchange(Priv *priv, PrivRequest *request, PrivAnswer *answer,
-                     int *ret_fd)
+/* @request: the head of @len bytes */
+static bool exchange(Priv *priv, PrivRequest *request, size_t len,
+                     PrivAnswer *answer, int *ret_fd)
 {
     unsigned i;
 
     request->seq = ++priv->seq;
-    if (send(priv->fd, request, sizeof(*request), MSG_NOSIGNAL) < 0) {
+    if (send(priv->fd, request, len, MSG_NOSIGNAL) < 0) {
         return false;
     }
     for (i = 0; i < STALE_MAX; i++) {
-        ssize_t len = receive(priv->fd, answer, ret_fd);
+        ssize_t n = receive(priv->fd, answer, ret_fd);
 
-        if (len == sizeof(*answer) && answer->seq == request->seq) {
+        if (n == sizeof(*answer) && answer->seq == request->seq) {
             return true;
         }
         if (*ret_fd >= 0) {
             close(*ret_fd);
         }
-        if (len <= 0) {
-            errno = len ? errno : EPIPE;
+        if (n <= 0) {
+            errno = n ? errno : EPIPE;
             return false;
         }
     }
@@ -98,6 +100,7 @@ static const struct {
         "is a port of a bridge or bond: name that instead" },
     [PRIV_NOT_OURS] = { VMNET_NOT_AUTHORIZED, "was not made here" },
     [PRIV_TOO_MANY] = { VMNET_FAILURE, "there are too many interfaces" },
+    [PRIV_EXISTS] = { VMNET_SHARING_SERVICE_BUSY, "exists already" },
 };
 
 static void set_error(GError **error, const char *ifname,
@@ -116,8 +119,9 @@ static void set_error(GError **error, const char *ifname,
 }
 
 /* Returns: whether it was done; then @ret_fd and @ret_name are what was made. */
-static bool ask(Priv *priv, PrivRequest *request, const char *ifname,
-                int *ret_fd, char ret_name[IF_NAMESIZE], GError **error)
+static bool ask(Priv *priv, PrivRequest *request, size_t len,
+                const char *ifname, int *ret_fd, char ret_name[IF_NAMESIZE],
+                GError **error)
 {
     PrivAnswer answer;
 
@@ -128,7 +132,7 @@ static bool ask(Priv *priv, PrivRequest *request, const char *ifname,
         return false;
     }
     strcpy(request->ifname, ifname);
-    if (!exchange(priv, request, &answer, ret_fd)) {
+    if (!exchange(priv, request, len, &answer, ret_fd)) {
         g_set_error(error, VMNET_ERROR, VMNET_SETUP_INCOMPLETE,
                     "interface '%s': the privileged process does not answer: "
                     "%s", ifname, g_strerror(errno));
@@ -144,12 +148,13 @@ static bool ask(Priv *priv, PrivRequest *request, const char *ifname,
 }
 
 /* As above, for what has a descriptor. */
-static int ask_fd(Priv *priv, PrivRequest *request, const char *ifname,
-                  char ret_name[IF_NAMESIZE], GError **error)
+static int ask_fd(Priv *priv, PrivRequest *request, size_t len,
+                  const char *ifname, char ret_name[IF_NAMESIZE],
+                  GError **error)
 {
     int fd;
 
-    if (!ask(priv, request, ifname, &fd, ret_name, error)) {
+    if (!ask(priv, request, len, ifname, &fd, ret_name, error)) {
         return -1;
     }
     if (fd < 0) {
@@ -164,7 +169,7 @@ int priv_bridge_tap(Priv *priv, const char *bridge, GError **error)
     PrivRequest request = { .type = PRIV_BRIDGE_TAP };
     char name[IF_NAMESIZE];
 
-    return ask_fd(priv, &request, bridge, name, error);
+    return ask_fd(priv, &request, sizeof(request), bridge, name, error);
 }
 
 int priv_macvtap(Priv *priv, const char *ifname, const MacAddr *mac,
@@ -176,7 +181,27 @@ int priv_macvtap(Priv *priv, const char *ifname, const MacAddr *mac,
     };
 
     memcpy(request.mac, mac->b, sizeof(request.mac));
-    return ask_fd(priv, &request, ifname, ret_name, error);
+    return ask_fd(priv, &request, sizeof(request), ifname, ret_name, error);
+}
+
+int priv_gateway_tap(Priv *priv, const PrivNetwork *network, GError **error)
+{
+    PrivGatewayRequest request = {
+        .head.type = PRIV_GATEWAY_TAP,
+        .gateway.mtu_bytes = network->mtu_bytes,
+        .gateway.prefix4_len = network->prefix_len,
+    };
+    uint32_t v4 = htonl(network->gateway.v4);
+    char name[IF_NAMESIZE];
+
+    memcpy(request.head.mac, network->mac.b, sizeof(request.head.mac));
+    memcpy(request.gateway.gateway4, &v4, sizeof(v4));
+    if (network->gateway6.family == AF_INET6) {
+        memcpy(request.gateway.gateway6, &network->gateway6.v6,
+               sizeof(request.gateway.gateway6));
+    }
+    return ask_fd(priv, &request.head, sizeof(request), network->name, name,
+                  error);
 }
 
 static void ask_or_warn(Priv *priv, PrivType type, const char *ifname)
@@ -186,7 +211,7 @@ static void ask_or_warn(Priv *priv, PrivType type, const char *ifname)
     char name[IF_NAMESIZE];
     int fd;
 
-    if (!ask(priv, &request, ifname, &fd, name, &error)) {
+    if (!ask(priv, &request, sizeof(request), ifname, &fd, name, &error)) {
         g_warning("removing: %s", error->message);
     }
     if (fd >= 0) {

@@ -8,7 +8,9 @@
  */
 #include "priv/links.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
@@ -29,6 +31,12 @@ typedef struct LinkRequest {
     uint8_t attributes[256];
 } LinkRequest;
 
+typedef struct AddressRequest {
+    struct nlmsghdr header;
+    struct ifaddrmsg address;
+    uint8_t attributes[64];
+} AddressRequest;
+
 int links_open(void)
 {
     return socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
@@ -47,26 +55,29 @@ static LinkRequest request_of(unsigned type, unsigned flags, int ifindex)
     };
 }
 
+/* A @request begins with its header, whichever it is. */
+
 /* What is added is ours and fits. Returns: where, for end_nest(). */
-static struct rtattr *add(LinkRequest *request, unsigned type,
-                          const void *data, size_t len)
+static struct rtattr *add(void *request, unsigned type, const void *data,
+                          size_t len)
 {
-    struct rtattr *attribute = (void *)((uint8_t *)request +
-                                        request->header.nlmsg_len);
+    struct nlmsghdr *header = request;
+    struct rtattr *attribute = (void *)((uint8_t *)header + header->nlmsg_len);
 
     attribute->rta_type = type;
     attribute->rta_len = RTA_LENGTH(len);
     if (len) {
         memcpy(RTA_DATA(attribute), data, len);
     }
-    request->header.nlmsg_len += RTA_ALIGN(attribute->rta_len);
+    header->nlmsg_len += RTA_ALIGN(attribute->rta_len);
     return attribute;
 }
 
-static void end_nest(LinkRequest *request, struct rtattr *nest)
+static void end_nest(void *request, struct rtattr *nest)
 {
-    nest->rta_len = (uint8_t *)request + request->header.nlmsg_len -
-                    (uint8_t *)nest;
+    const struct nlmsghdr *header = request;
+
+    nest->rta_len = (uint8_t *)header + header->nlmsg_len - (uint8_t *)nest;
 }
 
 /* Answers */
@@ -169,12 +180,13 @@ static int read_piece(const void *buf, ssize_t len, Reader *reader)
 }
 
 /* Every request asks for NLM_F_ACK or NLM_F_DUMP: its answer has an end. */
-static int exchange(int nl, LinkRequest *request, Reader *reader)
+static int exchange(int nl, const void *request, Reader *reader)
 {
+    const struct nlmsghdr *header = request;
     static uint8_t buf[READ_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
     unsigned i;
 
-    if (send(nl, request, request->header.nlmsg_len, 0) < 0) {
+    if (send(nl, request, header->nlmsg_len, 0) < 0) {
         return errno;
     }
     for (i = 0; i < READS_MAX; i++) {
@@ -192,7 +204,7 @@ static int exchange(int nl, LinkRequest *request, Reader *reader)
     return EPROTO;
 }
 
-static int ask(int nl, LinkRequest *request)
+static int ask(int nl, const void *request)
 {
     Reader nobody = { 0 };
 
@@ -205,7 +217,7 @@ static bool keep_link(void *opaque, const Link *link)
     return false;
 }
 
-static int get(int nl, LinkRequest *request, Link *ret_link)
+static int get(int nl, const void *request, Link *ret_link)
 {
     Link link = { 0 };
     Reader reader = { .each = keep_link, .opaque = &link };
@@ -318,5 +330,38 @@ int links_remove(int nl, int ifindex)
 {
     LinkRequest request = request_of(RTM_DELLINK, NLM_F_ACK, ifindex);
 
+    return ask(nl, &request);
+}
+
+int links_set_group(int nl, int ifindex, uint32_t group)
+{
+    return set(nl, ifindex, IFLA_GROUP, &group, sizeof(group));
+}
+
+int links_add_address(int nl, int ifindex, const IpAddr *addr, unsigned len)
+{
+    AddressRequest request = {
+        .header.nlmsg_len = NLMSG_LENGTH(sizeof(struct ifaddrmsg)),
+        .header.nlmsg_type = RTM_NEWADDR,
+        .header.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE |
+                              NLM_F_EXCL,
+        .address.ifa_family = addr->family,
+        .address.ifa_prefixlen = len,
+        .address.ifa_flags = addr->family == AF_INET6 ? IFA_F_NODAD : 0,
+        .address.ifa_scope = ip_addr_is_link_local(addr) ? RT_SCOPE_LINK
+                                                         : RT_SCOPE_UNIVERSE,
+        .address.ifa_index = ifindex,
+    };
+
+    if (addr->family == AF_INET6) {
+        add(&request, IFA_LOCAL, &addr->v6, sizeof(addr->v6));
+    } else {
+        uint32_t v4 = htonl(addr->v4);
+        uint32_t broadcast = htonl(addr->v4 | ~ip_len_to_mask(len));
+
+        add(&request, IFA_LOCAL, &v4, sizeof(v4));
+        add(&request, IFA_ADDRESS, &v4, sizeof(v4));
+        add(&request, IFA_BROADCAST, &broadcast, sizeof(broadcast));
+    }
     return ask(nl, &request);
 }

@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "proto/addr.h"
+
 typedef struct Link {
     int ifindex;
     unsigned flags;         /* IFF_UP, IFF_LOOPBACK, ... */
@@ -48,9 +50,12 @@ int links_make_macvtap(int nl, const LinkMacvtap *macvtap);
 int links_no_ipv6(int nl, int ifindex);
 int links_set_mac(int nl, int ifindex, const uint8_t mac[6]);
 int links_set_mtu(int nl, int ifindex, uint32_t mtu_bytes);
+int links_set_group(int nl, int ifindex, uint32_t group);
 int links_set_master(int nl, int ifindex, int master);
 /** links_set_up: @flags: further ones, such as IFF_ALLMULTI */
 int links_set_up(int nl, int ifindex, unsigned flags);
+/** links_add_address: an address of the host's own, at once usable. */
+int links_add_address(int nl, int ifindex, const IpAddr *addr, unsigned len);
 int links_remove(int nl, int ifindex);
 
 #endif

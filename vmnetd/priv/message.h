@@ -4,8 +4,9 @@
  *   engine -- PrivRequest, a packet --> vmnetd-priv
  *          <-- PrivAnswer, a packet, perhaps with a descriptor --
  *
- * Both have one size and no pointers; a packet of any other size, or with a
- * descriptor, is refused.  There is nothing to parse.
+ * Both have no pointers, and one size: a request that of its type (some have a
+ * PrivGateway behind it).  A packet of any other size, or with a descriptor, is
+ * refused.  There is nothing to parse.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -15,7 +16,9 @@
 #include <net/if.h>
 #include <stdint.h>
 
-/** What all interfaces of ours are called. */
+#include "priv/rules.h"
+
+/** What interfaces of ours on bridged networks are called. */
 #define PRIV_LINK_PREFIX "vmnetd"
 
 typedef enum PrivType {
@@ -23,6 +26,7 @@ typedef enum PrivType {
     PRIV_BRIDGE_TAP,    /* a tap that is a port of bridge @ifname */
     PRIV_MACVTAP,       /* a macvtap on interface @ifname, with address @mac */
     PRIV_REMOVE,        /* @ifname is a macvtap that was made */
+    PRIV_GATEWAY_TAP,   /* @ifname is a tap to be made with address @mac */
 } PrivType;
 
 /**
@@ -43,6 +47,19 @@ typedef struct PrivRequest {
 /** PRIV_MACVTAP: it exchanges no frames with others on the same interface. */
 #define PRIV_PRIVATE 1u
 
+/**
+ * PrivGateway: the host's interface on a network; addresses in network order
+ * @gateway4: the host's own on it, from a private range
+ * @gateway6: the first of a unique local /64; all 0: none
+ */
+typedef struct PrivGateway {
+    uint8_t gateway4[4];
+    uint8_t gateway6[16];
+    uint16_t mtu_bytes;
+    uint8_t prefix4_len;
+    uint8_t zero;
+} PrivGateway;
+
 typedef enum PrivOutcome {
     PRIV_DONE,
     PRIV_BAD_REQUEST,
@@ -53,6 +70,7 @@ typedef enum PrivOutcome {
     PRIV_HAS_MASTER,    /* it is a port of a bridge or bond itself */
     PRIV_NOT_OURS,      /* to be removed, and not made here */
     PRIV_TOO_MANY,
+    PRIV_EXISTS,        /* to be made, and there already */
     PRIV_FAILED,        /* @errnum says why */
 } PrivOutcome;
 
@@ -65,6 +83,13 @@ typedef struct PrivAnswer {
 } PrivAnswer;
 
 _Static_assert(sizeof(PrivRequest) == 36, "PrivRequest has a hole");
+_Static_assert(sizeof(PrivGateway) == 24, "PrivGateway has a hole");
 _Static_assert(sizeof(PrivAnswer) == 28, "PrivAnswer has a hole");
+
+/** PrivGatewayRequest: PRIV_GATEWAY_TAP */
+typedef struct PrivGatewayRequest {
+    PrivRequest head;
+    PrivGateway gateway;
+} PrivGatewayRequest;
 
 #endif

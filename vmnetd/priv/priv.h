@@ -42,6 +42,30 @@ int priv_macvtap(Priv *priv, const char *ifname, const MacAddr *mac,
                  bool is_private, char ret_name[IF_NAMESIZE], GError **error);
 void priv_remove(Priv *priv, const char *name);
 
+/**
+ * PrivNetwork: what the host's interface on a network is to be.
+ * @name: its own: PRIV_GATEWAY_PREFIX and more
+ * @mac: the gateway's
+ * @gateway, @prefix_len: its IPv4 address, from a private range
+ * @gateway6: of a unique local /64; AF_UNSPEC: none
+ */
+typedef struct PrivNetwork {
+    char name[IF_NAMESIZE];
+    MacAddr mac;
+    IpAddr gateway;
+    unsigned prefix_len;
+    IpAddr gateway6;
+    uint32_t mtu_bytes;
+} PrivNetwork;
+
+/**
+ * priv_gateway_tap: a tap by which the host is on @network, until the last of
+ * its descriptors is closed.
+ *
+ * Returns: its descriptor (transfer full); -1 with @error.
+ */
+int priv_gateway_tap(Priv *priv, const PrivNetwork *network, GError **error);
+
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Priv, priv_free)
 
 #endif

@@ -5,6 +5,7 @@
  *              answers, logs
  *   check.c    what is allowed
  *   tap.c, macvtap.c   what is made
+ *   gateway.c  the host's interfaces on networks
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -35,6 +36,7 @@ bool priv_went_well(PrivResult *result, int errnum);
 
 /* check.c */
 
+bool priv_is_all_zero(const void *bytes, size_t n);
 bool priv_is_name(const char ifname[IF_NAMESIZE]);
 /** priv_has_our_name: as only interfaces that were made here are called. */
 bool priv_has_our_name(const Link *link);
@@ -47,7 +49,17 @@ bool priv_check_lower(PrivServer *server, const PrivRequest *request,
 /** priv_has_place: one more than there are may be made. */
 bool priv_has_place(PrivServer *server, PrivResult *result);
 
-/* tap.c, macvtap.c: requests */
+/* tap.c */
+
+/**
+ * priv_make_tap: one that did not exist.
+ * @name: may end with "%d", for a number that the kernel chooses
+ *
+ * Returns: 0 or an errno; EBUSY: @name exists
+ */
+int priv_make_tap(const char *name, char ret_name[IF_NAMESIZE], int *ret_fd);
+
+/* tap.c, macvtap.c, gateway.c: requests */
 
 void priv_do_bridge_tap(PrivServer *server, const PrivRequest *request,
                         PrivResult *result);
@@ -55,6 +67,9 @@ void priv_do_macvtap(PrivServer *server, const PrivRequest *request,
                      PrivResult *result);
 void priv_do_remove(PrivServer *server, const PrivRequest *request,
                     PrivResult *result);
+bool priv_is_gateway(const PrivRequest *request);
+void priv_do_gateway_tap(PrivServer *server, const PrivRequest *request,
+                         PrivResult *result);
 /** priv_remove_macvtaps: those of this instance. Returns: 0 or an errno. */
 int priv_remove_macvtaps(PrivServer *server);
 

@@ -8,7 +8,8 @@
  * if the engine belonged to an enemy, who could then:
  *
  *   make       taps that join bridges, and macvtaps on interfaces, that the
- *              policy allows: PRIV_LINKS_MAX at most
+ *              policy allows, and taps by which the host is on a network of
+ *              private addresses: PRIV_LINKS_MAX at most
  *   remove     what was made here
  *
  * No address, route or setting of an interface of the host's changes.
@@ -45,35 +46,27 @@ uint32_t priv_mark(const char *state_dir)
     return g_str_hash(state_dir) | 1u << 31;
 }
 
-static bool is_all_zero(const uint8_t *bytes, size_t n)
-{
-    while (n > 0 && !bytes[n - 1]) {
-        n--;
-    }
-    return n == 0;
-}
-
 /* Requests */
 
 /* Returns: whether no address comes with it. */
 static bool has_name_alone(const PrivRequest *request)
 {
     return !request->flags && priv_is_name(request->ifname) &&
-           is_all_zero(request->mac, sizeof(request->mac));
+           priv_is_all_zero(request->mac, sizeof(request->mac));
 }
 
 static bool has_nothing(const PrivRequest *request)
 {
     return !request->flags &&
-           is_all_zero(request->mac, sizeof(request->mac)) &&
-           is_all_zero((const uint8_t *)request->ifname, IF_NAMESIZE);
+           priv_is_all_zero(request->mac, sizeof(request->mac)) &&
+           priv_is_all_zero(request->ifname, IF_NAMESIZE);
 }
 
 static bool has_mac(const PrivRequest *request)
 {
     return !(request->flags & ~PRIV_PRIVATE) &&
            priv_is_name(request->ifname) && !(request->mac[0] & 1) &&
-           !is_all_zero(request->mac, sizeof(request->mac));
+           !priv_is_all_zero(request->mac, sizeof(request->mac));
 }
 
 static void do_reset(PrivServer *server, const PrivRequest *request,
@@ -85,33 +78,42 @@ static void do_reset(PrivServer *server, const PrivRequest *request,
 /**
  * Kind: of request
  * @what: for the log
+ * @n_bytes: of the whole request, which begins with a PrivRequest
  * @is_wellformed: not that it is allowed
  */
 typedef struct Kind {
     const char *what;
+    size_t n_bytes;
     bool (*is_wellformed)(const PrivRequest *request);
     void (*run)(PrivServer *server, const PrivRequest *request,
                 PrivResult *result);
 } Kind;
 
 static const Kind kinds[] = {
-    [PRIV_RESET] = { "removal of all", has_nothing, do_reset },
-    [PRIV_BRIDGE_TAP] = { "tap on bridge", has_name_alone, priv_do_bridge_tap },
-    [PRIV_MACVTAP] = { "macvtap on", has_mac, priv_do_macvtap },
-    [PRIV_REMOVE] = { "removal of", has_name_alone, priv_do_remove },
+    [PRIV_RESET] = { "removal of all", sizeof(PrivRequest), has_nothing,
+                     do_reset },
+    [PRIV_BRIDGE_TAP] = { "tap on bridge", sizeof(PrivRequest), has_name_alone,
+                          priv_do_bridge_tap },
+    [PRIV_MACVTAP] = { "macvtap on", sizeof(PrivRequest), has_mac,
+                       priv_do_macvtap },
+    [PRIV_REMOVE] = { "removal of", sizeof(PrivRequest), has_name_alone,
+                      priv_do_remove },
+    [PRIV_GATEWAY_TAP] = { "host's tap", sizeof(PrivGatewayRequest),
+                           priv_is_gateway, priv_do_gateway_tap },
 };
 
 /* Returns: NULL: it makes no sense. */
-static const Kind *kind_of(const PrivRequest *request)
+static const Kind *kind_of(const PrivRequest *request, size_t n_bytes)
 {
     const Kind *kind;
 
-    if (request->type >= G_N_ELEMENTS(kinds)) {
+    if (n_bytes < sizeof(*request) || request->type >= G_N_ELEMENTS(kinds)) {
         return NULL;
     }
     kind = &kinds[request->type];
-    return kind->run && kind->is_wellformed(request) &&
-           is_all_zero(request->zero, sizeof(request->zero)) ? kind : NULL;
+    return kind->run && n_bytes == kind->n_bytes &&
+           kind->is_wellformed(request) &&
+           priv_is_all_zero(request->zero, sizeof(request->zero)) ? kind : NULL;
 }
 
 /* One line a grant and a refusal: who reads the log knows what was made. */
@@ -122,7 +124,7 @@ static void audit(const Kind *kind, const PrivRequest *request,
         [PRIV_NOT_ALLOWED] = "not allowed", [PRIV_NO_INTERFACE] = "not there",
         [PRIV_WRONG_KIND] = "of another kind", [PRIV_IS_DOWN] = "down",
         [PRIV_HAS_MASTER] = "another's port", [PRIV_NOT_OURS] = "not ours",
-        [PRIV_TOO_MANY] = "too many",
+        [PRIV_TOO_MANY] = "too many", [PRIV_EXISTS] = "there already",
     };
     const PrivAnswer *answer = &result->answer;
 
@@ -164,10 +166,15 @@ static bool send_answer(int fd, PrivResult *result)
 /* Returns: false: nobody is there any more. */
 static bool serve_one(PrivServer *server)
 {
-    PrivRequest request = { 0 };
+    /* With room for the largest. */
+    union {
+        PrivRequest head;
+        PrivGatewayRequest gateway;
+    } message = { 0 };
+    const PrivRequest *request = &message.head;
     PrivResult result = { .made_fd = -1 };
     const Kind *kind = NULL;
-    struct iovec iov = { &request, sizeof(request) };
+    struct iovec iov = { &message, sizeof(message) };
     struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
     ssize_t len;
     bool ok;
@@ -179,17 +186,16 @@ static bool serve_one(PrivServer *server)
     if (len <= 0) {
         return false;
     }
-    if (len == sizeof(request) &&
-        !(msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
-        kind = kind_of(&request);
+    if (!(msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
+        kind = kind_of(request, len);
     }
     if (kind) {
-        kind->run(server, &request, &result);
+        kind->run(server, request, &result);
     } else {
         priv_set_outcome(&result, PRIV_BAD_REQUEST);
     }
-    audit(kind, &request, &result);
-    result.answer.seq = request.seq;
+    audit(kind, request, &result);
+    result.answer.seq = request->seq;
     if (result.answer.outcome != PRIV_DONE && result.made_fd >= 0) {
         close(result.made_fd);
         result.made_fd = -1;

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib.h>
 #include <linux/if_tun.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -16,14 +17,14 @@
 /* A bridge takes the lowest address of its ports for its own. */
 #define TAP_MAC_FIRST 0xfe
 
-/* A new one: the kernel chooses a name that nothing has. */
-static int make_tap(char ret_name[IF_NAMESIZE], int *ret_fd)
+int priv_make_tap(const char *name, char ret_name[IF_NAMESIZE], int *ret_fd)
 {
-    struct ifreq ifr = { .ifr_name = PRIV_LINK_PREFIX "%d" };
+    struct ifreq ifr = { 0 };
     int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
     int errnum;
 
-    ifr.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+    g_strlcpy(ifr.ifr_name, name, sizeof(ifr.ifr_name));
+    ifr.ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_TUN_EXCL);
     if (fd < 0 || ioctl(fd, TUNSETIFF, &ifr) < 0) {
         errnum = errno;
         if (fd >= 0) {
@@ -61,7 +62,7 @@ static int join_bridge(PrivServer *server, const char *name, const Link *bridge)
 }
 
 void priv_do_bridge_tap(PrivServer *server, const PrivRequest *request,
-                          PrivResult *result)
+                        PrivResult *result)
 {
     PrivAnswer *answer = &result->answer;
     Link bridge;
@@ -74,7 +75,9 @@ void priv_do_bridge_tap(PrivServer *server, const PrivRequest *request,
         return;
     }
     if (priv_has_place(server, result) &&
-        priv_went_well(result, make_tap(answer->ifname, &result->made_fd))) {
+        priv_went_well(result, priv_make_tap(PRIV_LINK_PREFIX "%d",
+                                             answer->ifname,
+                                             &result->made_fd))) {
         priv_went_well(result, join_bridge(server, answer->ifname, &bridge));
     }
 }

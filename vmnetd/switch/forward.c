@@ -20,6 +20,10 @@
  * The inner call then flushes what it has touched, except a port whose flush()
  * is running, which the outer one does again.
  *
+ * Gateway and host share an address, which is the gateway's in the table: who
+ * sends to it, or to a group, reaches the gateway, and the host gets of that
+ * what the gateway hands on.
+ *
  * VLAN tags are carried: addresses are learnt without them.  Only guard.c looks
  * behind one that names no VLAN.
  *
@@ -74,7 +78,13 @@ static inline bool verdict_equal(const Verdict *a, const Verdict *b)
 static bool is_isolated_pair(const SwitchPort *a, const SwitchPort *b)
 {
     return ((a->flags | b->flags) & SWITCH_PORT_ISOLATED) &&
-           !((a->flags | b->flags) & (SWITCH_PORT_GATEWAY | SWITCH_PORT_UPLINK));
+           !((a->flags | b->flags) & (SWITCH_PORT_GATEWAY | SWITCH_PORT_UPLINK |
+                                      SWITCH_PORT_HOST));
+}
+
+static bool speaks_as_gateway(const SwitchPort *src)
+{
+    return src->flags & (SWITCH_PORT_GATEWAY | SWITCH_PORT_HOST);
 }
 
 /* 01:80:c2:00:00:00 to 0f: between neighbours only (IEEE 802.1Q 8.6.3). */
@@ -107,7 +117,11 @@ static Verdict route(SwitchPort *src, const MacAddr *dst_mac,
     if (mac_is_group(src_mac->b) || mac_is_zero(src_mac)) {
         return drop_for(SWITCH_DROP_BAD_SOURCE);
     }
-    if (!(src->flags & SWITCH_PORT_GATEWAY)) {
+    if ((src->flags & SWITCH_PORT_HOST) &&
+        !mac_equal(src_mac, &sw->config.gateway_mac)) {
+        return drop_for(SWITCH_DROP_BAD_SOURCE);
+    }
+    if (!speaks_as_gateway(src)) {
         if (mac_equal(src_mac, &sw->config.gateway_mac)) {
             return drop_for(SWITCH_DROP_OWN_SOURCE);
         }
@@ -127,7 +141,7 @@ static Verdict route(SwitchPort *src, const MacAddr *dst_mac,
                ? drop_for(SWITCH_DROP_ISOLATED)
                : (Verdict) { .action = ACTION_FLOOD_UNKNOWN };
     }
-    if (dst == src) {
+    if (dst == src || (speaks_as_gateway(src) && dst == sw->gateway)) {
         return drop_for(SWITCH_DROP_SAME_PORT);
     }
     if (is_isolated_pair(src, dst)) {
@@ -162,7 +176,7 @@ static Verdict classify(SwitchPort *src, Frame *frame, Offload *ret_offload,
         frame->len > src->sw->config.mtu_bytes + header_len(header)) {
         return drop_for(SWITCH_DROP_GIANT);
     }
-    if (!(src->flags & SWITCH_PORT_GATEWAY) &&
+    if (!speaks_as_gateway(src) &&
         !guard_check(src->sw->config.gateway_addrs, frame, header, &reason)) {
         return drop_for(reason);
     }
@@ -239,7 +253,7 @@ static unsigned take_flood(SwitchPort *src, const Run *run, int64_t now_ms)
 {
     unsigned i;
 
-    if (src->flags & SWITCH_PORT_GATEWAY) {
+    if (speaks_as_gateway(src)) {
         return run->n;
     }
     refill_flood(src, now_ms);
@@ -283,8 +297,9 @@ static void flood_run(SwitchPort *src, Action action, const Run *run,
         SwitchPort *dst = g_ptr_array_index(ports, i);
 
         if (dst == src || is_isolated_pair(src, dst) ||
-            (action == ACTION_FLOOD_UNKNOWN &&
-             (dst->flags & SWITCH_PORT_GATEWAY))) {
+            (dst->flags & SWITCH_PORT_HOST) ||
+            ((dst->flags & SWITCH_PORT_GATEWAY) &&
+             (action == ACTION_FLOOD_UNKNOWN || speaks_as_gateway(src)))) {
             continue;
         }
         flood_to(dst, run, allowed, now_ms);

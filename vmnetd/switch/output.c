@@ -44,6 +44,20 @@ static unsigned send_frames(SwitchPort *dst, const Frame *frames, unsigned n,
     return taken;
 }
 
+void switch_hand_on(Switch *sw, const Frame *frame, int64_t now_ms)
+{
+    SwitchPort *dst = sw->host;
+
+    if (!dst) {
+        return;
+    }
+    if (!dst->connected) {
+        port_counter_add(&dst->counters.drops[SWITCH_DROP_NOT_CONNECTED], 1);
+    } else if (!send_frames(dst, frame, 1, now_ms)) {
+        port_counter_add(&dst->counters.drops[SWITCH_DROP_FULL], 1);
+    }
+}
+
 /* What @frame is for @dst: some segments, or one frame. */
 static bool is_cut_for(const SwitchPort *dst, const Frame *frame,
                        const Offload *offload)

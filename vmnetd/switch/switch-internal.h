@@ -45,6 +45,7 @@ struct SwitchPort {
  * @ports: in order of their ids
  * @gateway: the port with SWITCH_PORT_GATEWAY; NULL: none
  * @uplink: the port with SWITCH_PORT_UPLINK; NULL: none
+ * @host: the port with SWITCH_PORT_HOST; NULL: none
  * @touched: ports to be flushed
  * @told_from_ms, @n_told: duplicates reported in the current FDB_QUIET_MS
  */
@@ -55,6 +56,7 @@ struct Switch {
     uint32_t last_id;
     SwitchPort *gateway;
     SwitchPort *uplink;
+    SwitchPort *host;
     SwitchPort *touched;
     int64_t told_from_ms;
     unsigned n_told;

@@ -81,6 +81,10 @@ SwitchPort *switch_port_add(Switch *sw, const PortOps *ops, void *opaque,
         g_assert(!sw->uplink);
         sw->uplink = port;
     }
+    if (flags & SWITCH_PORT_HOST) {
+        g_assert(!sw->host);
+        sw->host = port;
+    }
     return port;
 }
 
@@ -92,6 +96,9 @@ void switch_port_remove(SwitchPort *port, int64_t now_ms)
     g_ptr_array_remove(sw->ports, port);
     if (sw->uplink == port) {
         sw->uplink = NULL;
+    }
+    if (sw->host == port) {
+        sw->host = NULL;
     }
     if (sw->gateway == port) {
         sw->gateway = NULL;

@@ -136,6 +136,9 @@ typedef enum SwitchPortFlags {
                                      * and for groups. One per switch */
     SWITCH_PORT_ISOLATED = 1 << 1,  /* exchanges frames with gateway and uplink */
     SWITCH_PORT_UPLINK   = 1 << 2,  /* many addresses behind it. One per switch */
+    SWITCH_PORT_HOST     = 1 << 3,  /* the host's own interface: it has the
+                                     * gateway's address, sends to all, and gets
+                                     * what switch_hand_on() says. One per switch */
 } SwitchPortFlags;
 
 /**
@@ -215,6 +218,12 @@ void switch_port_set_connected(SwitchPort *port, bool connected,
  */
 unsigned switch_input(SwitchPort *src, Frame *frames, unsigned n,
                       int64_t now_ms);
+
+/**
+ * switch_hand_on: from within its send() the gateway gives @frame to the
+ * SWITCH_PORT_HOST, whose offloads its own may not exceed.
+ */
+void switch_hand_on(Switch *sw, const Frame *frame, int64_t now_ms);
 
 /** The port on which @mac was last seen; NULL if unknown or a group address. */
 SwitchPort *switch_lookup(Switch *sw, const MacAddr *mac, int64_t now_ms);

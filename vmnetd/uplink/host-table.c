@@ -263,6 +263,21 @@ static IpAddr choose_address(const HostTable *table, sa_family_t family,
     return best;
 }
 
+void host_table_ignore(HostTable *table,
+                       bool (*is_ours)(const void *opaque, uint32_t ifindex),
+                       const void *opaque)
+{
+    unsigned i;
+
+    for (i = table->routes->len; i-- > 0;) {
+        uint32_t ifindex = g_array_index(table->routes, HostRoute, i).ifindex;
+
+        if (ifindex && is_ours(opaque, ifindex)) {
+            g_array_remove_index(table->routes, i);
+        }
+    }
+}
+
 void host_table_finish(HostTable *table)
 {
     table->address4 = choose_address(table, AF_INET, table->default4_ifindex);

@@ -50,6 +50,10 @@ void host_table_free(HostTable *table);
  */
 bool host_table_add(HostTable *table, const void *msgs, size_t n_bytes,
                     bool *ret_done);
+/** host_table_ignore: forget routes by the interfaces that @is_ours names. */
+void host_table_ignore(HostTable *table,
+                       bool (*is_ours)(const void *opaque, uint32_t ifindex),
+                       const void *opaque);
 /** host_table_finish: after the last host_table_add(): choose addresses. */
 void host_table_finish(HostTable *table);
 

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <net/if.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -34,6 +35,7 @@ struct Host {
     LoopWatch *watch;
     LoopTimer *settle;
     HostTable *table;
+    const char *own_prefix;
     bool warned;
     void (*changed)(void *opaque);
     void *opaque;
@@ -88,6 +90,13 @@ static bool is_of_dump(const void *msgs, size_t len, uint32_t seq)
     return len >= sizeof(*header) && header->nlmsg_seq == seq;
 }
 
+static bool is_networks(const void *own_prefix, uint32_t ifindex)
+{
+    char name[IF_NAMESIZE];
+
+    return if_indextoname(ifindex, name) && g_str_has_prefix(name, own_prefix);
+}
+
 static HostTable *dump_read(Host *host)
 {
     g_autoptr(HostTable) table = host_table_new();
@@ -117,6 +126,7 @@ static HostTable *dump_read(Host *host)
             return NULL;
         }
     }
+    host_table_ignore(table, is_networks, host->own_prefix);
     host_table_finish(table);
     return g_steal_pointer(&table);
 }
@@ -189,10 +199,12 @@ static void open_sockets(Host *host, Loop *loop)
     }
 }
 
-Host *host_new(Loop *loop, void (*changed)(void *opaque), void *opaque)
+Host *host_new(Loop *loop, const char *own_prefix,
+               void (*changed)(void *opaque), void *opaque)
 {
     Host *host = g_new0(Host, 1);
 
+    host->own_prefix = own_prefix;
     host->ask_fd = -1;
     host->notify_fd = -1;
     host->changed = changed;

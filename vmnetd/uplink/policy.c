@@ -68,7 +68,7 @@ static const IpAddr *gateway_of(const Policy *policy, sa_family_t family)
     return family == AF_INET ? &policy->gateway4 : &policy->gateway6;
 }
 
-static bool is_gateway(const Policy *policy, const IpAddr *addr)
+bool policy_is_gateway(const Policy *policy, const IpAddr *addr)
 {
     return addr->family != AF_UNSPEC &&
            ip_addr_equal(addr, gateway_of(policy, addr->family));
@@ -111,7 +111,7 @@ bool policy_route(const Policy *policy, uint8_t proto, const IpEndpoint *dst,
     if (addr->family != AF_INET && addr->family != AF_INET6) {
         return false;
     }
-    if (is_gateway(policy, addr)) {
+    if (policy_is_gateway(policy, addr)) {
         return gateway_route(policy, proto, dst, ret_route);
     }
     if (is_closed(policy, addr->family) || is_never(addr) ||
@@ -125,6 +125,12 @@ bool policy_route(const Policy *policy, uint8_t proto, const IpEndpoint *dst,
         .device = policy->device,
     };
     return true;
+}
+
+bool policy_may_forward(const Policy *policy, const IpAddr *dst)
+{
+    return policy_is_gateway(policy, dst) ||
+           (!policy->host_only && !is_never(dst) && !is_forbidden(policy, dst));
 }
 
 /* Is the gateway the guests' way to the outside, so that they can answer it? */

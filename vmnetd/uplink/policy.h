@@ -34,12 +34,20 @@ typedef struct Policy {
     const char *device;
 } Policy;
 
+bool policy_is_gateway(const Policy *policy, const IpAddr *addr);
+
 /**
  * policy_route: may a guest send to @dst, and what is its real address?
  * @proto: IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP or IPPROTO_ICMPV6
  */
 bool policy_route(const Policy *policy, uint8_t proto, const IpEndpoint *dst,
                   NatRoute *ret_route);
+
+/**
+ * policy_may_forward: may the host's kernel be given what a guest sends to @dst?
+ * It has its own rules beyond that.
+ */
+bool policy_may_forward(const Policy *policy, const IpAddr *dst);
 
 /**
  * policy_peer_seen: the address under which a guest sees @peer: loopback,

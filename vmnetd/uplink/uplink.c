@@ -1,5 +1,13 @@
 /*
- * The "sockets" uplink: what joins gateway, nat/, policy and resolver
+ * The uplink: what joins gateway, nat/, policy and resolver
+ *
+ *   sockets   gateway -- nat/ -- sockets
+ *   kernel    gateway -- the host's interface on the network, whose address is
+ *             the gateway's: the host routes, translates and answers
+ *
+ * With the kernel's, nat/ is left with DNS over TCP, whose listener is not at
+ * the gateway's address.  A packet for the host keeps its frame: it has the
+ * gateway's MAC address, as that interface has.
  *
  * In host mode it is there as well: answers of guests to those who came by a
  * forward belong to flows that nat/ knows, and the gateway's address stands
@@ -9,13 +17,39 @@
  */
 #include "uplink/uplink-internal.h"
 
+#include "proto/dns.h"
+
 /* UplinkOps: from the gateway */
+
+static bool is_dns_by_tcp(const Uplink *uplink, const Frame *frame,
+                          const IpPacket *ip)
+{
+    uint8_t ports[4];
+
+    return uplink->dns && ip->proto == IPPROTO_TCP && !ip->is_fragment &&
+           frame_peek(frame, ip->l4_off, ports, sizeof(ports)) ==
+           sizeof(ports) && (ports[2] << 8 | ports[3]) == DNS_PORT &&
+           policy_is_gateway(&uplink->policy, &ip->dst);
+}
+
+static UplinkVerdict host_input(Uplink *uplink, const Frame *frame,
+                                const IpPacket *ip, int64_t now_ms)
+{
+    if (!policy_may_forward(&uplink->policy, &ip->dst)) {
+        return UPLINK_REFUSED;
+    }
+    uplink->config.to_host(uplink->config.opaque, frame, now_ms);
+    return UPLINK_OK;
+}
 
 static UplinkVerdict op_input(void *opaque, const Frame *frame,
                               const IpPacket *ip, int64_t now_ms)
 {
     Uplink *uplink = opaque;
 
+    if (uplink->config.to_host && !is_dns_by_tcp(uplink, frame, ip)) {
+        return host_input(uplink, frame, ip, now_ms);
+    }
     switch (nat_input(uplink->nat, frame, ip, now_ms)) {
     case NAT_OK:
         return UPLINK_OK;
@@ -50,6 +84,15 @@ static bool op_dns_query(void *opaque, uint32_t token, const uint8_t *msg,
     return resolver_query(uplink->resolver, token, msg, len, by_tcp, now_ms);
 }
 
+static void op_neighbour(void *opaque, const Frame *frame, int64_t now_ms)
+{
+    Uplink *uplink = opaque;
+
+    if (uplink->config.to_host) {
+        uplink->config.to_host(uplink->config.opaque, frame, now_ms);
+    }
+}
+
 static void op_port_gone(void *opaque, uint32_t id, int64_t now_ms)
 {
     Uplink *uplink = opaque;
@@ -65,6 +108,7 @@ static const UplinkOps uplink_ops = {
     .flush = op_flush,
     .resume = op_resume,
     .dns_query = op_dns_query,
+    .neighbour = op_neighbour,
     .port_gone = op_port_gone,
 };
 

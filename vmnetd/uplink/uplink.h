@@ -1,6 +1,6 @@
 /*
- * The "sockets" uplink: nat/ behind UplinkOps, the policy of what a guest may
- * reach, the resolver's sockets, and forwards
+ * The uplink: nat/ or the host's kernel behind UplinkOps, the policy of what a
+ * guest may reach, the resolver's sockets, and forwards
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -28,6 +28,8 @@ typedef struct Uplink Uplink;
  * @quota: of flows, see NatConfig
  * @dns_tcp: serve the gateway's DNS by TCP as well
  * @no_peek_off: see NatConfig
+ * @to_host: (nullable): the "kernel" uplink: what guests send goes to the host's
+ *     own interface on the network as it is; NULL: the "sockets" uplink
  */
 typedef struct UplinkConfig {
     Loop *loop;
@@ -53,6 +55,7 @@ typedef struct UplinkConfig {
     /* What it takes uncut; see NatOps.offloads. */
     unsigned (*offloads)(void *opaque, const MacAddr *mac, int64_t now_ms);
     void (*output)(void *opaque, Frame *frames, unsigned n, int64_t now_ms);
+    void (*to_host)(void *opaque, const Frame *frame, int64_t now_ms);
     void *opaque;
 } UplinkConfig;
 

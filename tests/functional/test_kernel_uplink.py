@@ -1,0 +1,219 @@
+"""The kernel uplink: the host has an interface on the network.
+
+  router -- wire -- host [ eth0, vmnet-NAME: the gateway's address ] -- guests
+
+Guests are network namespaces; vmnetd --system runs on the host.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+import os
+import signal
+import time
+
+import pytest
+
+from lib import netns
+from lib.lab import udhcpc
+from lib.lan import HOST, ROUTER, Lan, SystemInstance
+from lib.qmp import QmpError
+from lib.tap_guest import TapGuest
+from lib.transfer import transfer
+
+pytestmark = [
+    pytest.mark.skipif(bool(netns.missing()), reason=str(netns.missing())),
+    pytest.mark.xdist_group('kernel_uplink'),
+]
+
+
+@pytest.fixture
+def lan(tmp_path):
+    """The network that the host is on anyway."""
+    made = Lan(str(tmp_path), bridge=False)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def system(lan):
+    """A system instance on the host, not started."""
+    made = SystemInstance(lan)
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+class Guests:
+    """Namespaces on networks of @system, which is started."""
+
+    def __init__(self, system, folder):
+        self.client = system.qmp()
+        self.folder = folder
+        self.made = []
+
+    def add(self, kind='vmnet-shared', **options):
+        """One with an address by DHCP, and what DHCP said."""
+        options.setdefault('uplink', 'kernel')
+        guest = TapGuest(self.client, kind=kind, **options)
+        self.made.append(guest)
+        lease = udhcpc(guest, self.folder)
+        guest.ip, guest.gateway = lease['ip'], lease['serverid']
+        return guest
+
+    def network(self):
+        """The one that there is."""
+        found, = self.client.call('query-networks')
+        return found
+
+    def close(self):
+        """All go."""
+        for guest in self.made:
+            guest.close()
+        self.client.close()
+
+
+@pytest.fixture
+def guests(system, tmp_path):
+    """Guests of @system, which is started."""
+    system.start()
+    made = Guests(system, tmp_path)
+    yield made
+    made.close()
+
+
+def pings(namespace, address, *options):
+    """Whether there is an answer within a second or two."""
+    return namespace.run('ping', '-c', '2', '-i', '0.3', '-W', '1', *options,
+                         address).returncode == 0
+
+
+def until(condition):
+    """Wait for what happens soon."""
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_host_is_on_the_network(lan, guests):
+    guest, other = guests.add(), guests.add()
+    network = guests.network()
+    assert (network['uplink'], network['ifname']) == ('kernel', 'vmnet-shared')
+    assert lan.host.call('cat', '/sys/class/net/vmnet-shared/address').strip() \
+        == network['mac']
+    # First by the host, which has to ask for the guest's address.
+    assert pings(lan.host, guest.ip)
+    assert pings(guest, guest.gateway) and pings(guest, other.ip)
+    # A service at the gateway's address, both ways, uncut.
+    transfer(guest, lan.host, guest.gateway, 20)
+    transfer(lan.host, guest, guest.ip, 20)
+    info = guests.client.call('query-netdevs')
+    assert max(one['rx-bytes'] / one['rx-frames'] for one in info) > 2000
+    assert max(one['tx-bytes'] / one['tx-frames'] for one in info) > 2000
+
+
+def test_ipv6(lan, guests):
+    guest = guests.add()
+    prefix = guests.network()['ipv6-prefix'].split('::')[0] + ':'
+    until(lambda: prefix in guest.call('ip', '-6', 'addr', 'show', 'dev',
+                                       'eth0', 'scope', 'global'))
+    words = guest.call('ip', '-6', '-o', 'addr', 'show', 'dev', 'eth0',
+                       'scope', 'global').split()
+    address, = (word.split('/')[0] for word in words if
+                word.startswith(prefix))
+    assert pings(lan.host, address, '-6')
+    assert pings(guest, prefix + ':1', '-6')
+
+
+def test_isolated_guests_reach_the_host(lan, guests):
+    one, two = (guests.add(isolated=True) for _ in range(2))
+    assert pings(one, one.gateway) and pings(lan.host, two.ip)
+    assert not pings(one, two.ip)
+
+
+def test_nobody_speaks_for_another(lan, guests):
+    guest, liar = guests.add(), guests.add()
+    assert pings(lan.host, guest.ip)
+    liar.call('ip', 'addr', 'add', guest.ip + '/24', 'dev', 'eth0')
+    assert not pings(liar, guest.gateway, '-I', guest.ip)
+    assert pings(lan.host, guest.ip)
+    # Loopback addresses, which the host's kernel is never shown.
+    liar.call('ip', 'route', 'add', '127.0.0.2/32', 'via', liar.gateway, 'dev',
+              'eth0', 'table', 'local')
+    liar.call('sysctl', '-qw', 'net.ipv4.conf.eth0.route_localnet=1')
+    result = liar.run('ping', '-c', '1', '-W', '1', '-I', liar.ip, '127.0.0.2')
+    assert result.returncode != 0
+
+
+def test_host_mode(lan, guests):
+    guest = guests.add('vmnet-host')
+    assert guests.network()['ifname'] == 'vmnet-host'
+    assert pings(lan.host, guest.ip) and pings(guest, guest.gateway)
+    guest.call('ip', 'route', 'add', 'default', 'via', guest.gateway)
+    lan.router.call('ip', 'route', 'add', guest.ip, 'via', HOST)
+    lan.host.call('sysctl', '-qw', 'net.ipv4.ip_forward=1')
+    assert not pings(guest, ROUTER) and not pings(guest, HOST)
+
+
+def test_leaves_nothing(lan, system, tmp_path):
+    before = lan.state()
+    system.start()
+    guests = Guests(system, tmp_path)
+    guests.add()
+    guests.add('vmnet-host')
+    guests.add(network='a-name-that-is-long')
+    names = [link['ifname'] for link in lan.state()['link']]
+    assert {'vmnet-shared', 'vmnet-host'} < set(names)
+    assert any(len(name) == 15 and name.startswith('vmnet-a-na')
+               for name in names)
+    guests.close()
+    with system.qmp() as client:
+        client.call('quit')
+    system.daemon.wait(10)
+    until(lambda: lan.state() == before)
+
+
+def test_engine_that_dies(lan, guests, system, tmp_path):
+    guests.add()
+    pids = system.pids()
+    os.kill(pids[0], signal.SIGKILL)
+    again = Guests(system, tmp_path)
+    try:
+        guest = again.add()
+        assert pings(lan.host, guest.ip)
+    finally:
+        again.close()
+
+
+def test_interface_that_is_removed_comes_back(lan, guests):
+    guest = guests.add()
+    lan.host.call('ip', 'link', 'del', 'vmnet-shared')
+    until(lambda: lan.host.run('ip', 'addr', 'show', 'vmnet-shared',
+                               'up').returncode == 0)
+    until(lambda: pings(lan.host, guest.ip))
+
+
+def test_name_that_is_taken(lan, guests):
+    lan.host.call('ip', 'link', 'add', 'vmnet-shared', 'type', 'bridge')
+    with pytest.raises(QmpError, match="interface 'vmnet-shared': exists "
+                       "already"):
+        guests.client.call('netdev_add', type='vmnet-shared', id='n',
+                           uplink='kernel')
+    assert guests.client.call('query-networks') == []
+
+
+def test_options_that_contradict(guests):
+    for options, text in (
+            ({'uplink': 'kernel', 'host-loopback': True},
+             "'host-loopback' cannot be had with uplink=kernel"),
+    ):
+        with pytest.raises(QmpError, match=text):
+            guests.client.call('netdev_add', type='vmnet-shared', id='n',
+                               **options)
+    guests.add(uplink='sockets')
+    assert guests.network()['uplink'] == 'sockets'
+    with pytest.raises(QmpError, match='uplink kernel is wanted, sockets is in '
+                       'force'):
+        guests.client.call('netdev_add', type='vmnet-shared', id='n',
+                           uplink='kernel')

@@ -1,0 +1,142 @@
+/*
+ * The host's interfaces on networks: taps that have the gateway's addresses
+ *
+ * Whoever has the engine can put the host on networks of private addresses, by
+ * interfaces with names of ours.  The MAC address of such an interface is the
+ * gateway's.  IPv6 is left out where the host has none.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <errno.h>
+#include <glib.h>
+#include <string.h>
+
+#include "priv/serve-internal.h"
+
+/* RFC 791 3.1; what a network may have at most. */
+#define MTU_MIN 576
+#define MTU_MAX 65520
+/* A gateway and a guest at least. */
+#define PREFIX4_LEN_MIN 8
+#define PREFIX4_LEN_MAX 30
+#define PREFIX6_LEN 64
+
+static uint32_t gateway_v4(const PrivGateway *gateway)
+{
+    const uint8_t *b = gateway->gateway4;
+
+    return (uint32_t)b[0] << 24 | b[1] << 16 | b[2] << 8 | b[3];
+}
+
+static bool has_ipv6(const PrivGateway *gateway)
+{
+    return !priv_is_all_zero(gateway->gateway6, sizeof(gateway->gateway6));
+}
+
+/* RFC 1918 3 */
+static bool is_private(uint32_t v4, unsigned len)
+{
+    return (v4 >> 24 == 10 && len >= 8) || (v4 >> 20 == 0xac1 && len >= 12) ||
+           (v4 >> 16 == 0xc0a8 && len >= 16);
+}
+
+static bool is_gateway4(uint32_t v4, unsigned len)
+{
+    uint32_t mask;
+
+    if (len < PREFIX4_LEN_MIN || len > PREFIX4_LEN_MAX ||
+        !is_private(v4, len)) {
+        return false;
+    }
+    mask = ip_len_to_mask(len);
+    return (v4 & ~mask) != 0 && (v4 & ~mask) != ~mask;
+}
+
+/* The first address of an RFC 4193 prefix. */
+static bool is_gateway6(const uint8_t addr[16])
+{
+    return addr[0] == 0xfd && priv_is_all_zero(addr + 8, 7) && addr[15] == 1;
+}
+
+bool priv_is_gateway(const PrivRequest *head)
+{
+    const PrivGateway *gateway = &((const PrivGatewayRequest *)head)->gateway;
+
+    return !head->flags && priv_is_name(head->ifname) && !(head->mac[0] & 1) &&
+           !priv_is_all_zero(head->mac, sizeof(head->mac)) &&
+           g_str_has_prefix(head->ifname, PRIV_GATEWAY_PREFIX) &&
+           is_gateway4(gateway_v4(gateway), gateway->prefix4_len) &&
+           (!has_ipv6(gateway) || is_gateway6(gateway->gateway6)) &&
+           gateway->mtu_bytes >= MTU_MIN && gateway->mtu_bytes <= MTU_MAX &&
+           !gateway->zero;
+}
+
+/*
+ * The link-local address is what the host asks from on behalf of others
+ * (RFC 4861 7.2.2), so it is needed for what comes from outside.
+ */
+static int add_ipv6(PrivServer *server, int ifindex,
+                    const PrivGateway *gateway)
+{
+    IpAddr addr = { .family = AF_INET6 }, link_local;
+    int errnum;
+
+    ip_addr_parse("fe80::1", &link_local);
+    memcpy(&addr.v6, gateway->gateway6, sizeof(addr.v6));
+    errnum = links_add_address(server->nl, ifindex, &link_local, PREFIX6_LEN);
+    if (errnum == 0) {
+        errnum = links_add_address(server->nl, ifindex, &addr, PREFIX6_LEN);
+    }
+    if (errnum == EACCES || errnum == EOPNOTSUPP || errnum == EAFNOSUPPORT) {
+        g_message("priv: the host has no IPv6 on an interface of ours: %s",
+                  g_strerror(errnum));
+        return 0;
+    }
+    return errnum;
+}
+
+static int set_up(PrivServer *server, const char *name,
+                  const PrivGatewayRequest *request)
+{
+    const PrivGateway *gateway = &request->gateway;
+    IpAddr addr = ip_addr_v4(gateway_v4(gateway));
+    Link tap;
+    int errnum = links_get(server->nl, name, &tap);
+
+    if (errnum == 0) {
+        errnum = links_set_group(server->nl, tap.ifindex, server->policy->mark);
+    }
+    if (errnum == 0) {
+        errnum = links_set_mac(server->nl, tap.ifindex, request->head.mac);
+    }
+    if (errnum == 0) {
+        errnum = links_set_mtu(server->nl, tap.ifindex, gateway->mtu_bytes);
+    }
+    if (errnum == 0) {
+        links_no_ipv6(server->nl, tap.ifindex); /* a host may have no IPv6 */
+        errnum = links_add_address(server->nl, tap.ifindex, &addr,
+                                   gateway->prefix4_len);
+    }
+    if (errnum == 0 && has_ipv6(gateway)) {
+        errnum = add_ipv6(server, tap.ifindex, gateway);
+    }
+    return errnum ? errnum : links_set_up(server->nl, tap.ifindex, 0);
+}
+
+void priv_do_gateway_tap(PrivServer *server, const PrivRequest *head,
+                         PrivResult *result)
+{
+    const PrivGatewayRequest *request = (const PrivGatewayRequest *)head;
+    int errnum;
+
+    if (!priv_has_place(server, result)) {
+        return;
+    }
+    errnum = priv_make_tap(head->ifname, result->answer.ifname,
+                           &result->made_fd);
+    if (errnum == EBUSY) {
+        priv_set_outcome(result, PRIV_EXISTS);
+    } else if (priv_went_well(result, errnum)) {
+        priv_went_well(result, set_up(server, result->answer.ifname, request));
+    }
+}
