@@ -226,6 +226,19 @@ NatVerdict nat_input(Nat *nat, const Frame *frame, const IpPacket *ip,
     return verdict;
 }
 
+bool nat_has_flow(Nat *nat, uint8_t proto, const IpEndpoint *guest,
+                  const IpEndpoint *outside)
+{
+    FlowKind kind = proto == IPPROTO_TCP ? FLOW_TCP : FLOW_UDP_PEER;
+    FlowKey key;
+
+    if (flow_table_count(nat->flows, kind) == 0) {
+        return false;
+    }
+    flow_key_init(&key, kind, guest, outside);
+    return flow_table_find(nat->flows, &key);
+}
+
 void nat_done(Nat *nat, int64_t now_ms)
 {
     int64_t deadline_ms;

@@ -172,6 +172,13 @@ void nat_udp_forward_free(NatUdpForward *forward);
  */
 bool nat_tcp_flow_of(Nat *nat, const IpEndpoint *local, IpEndpoint *ret_guest);
 
+/**
+ * nat_has_flow: what @guest sends to @outside belongs to a TCP flow, or answers
+ * who came by a UDP forward.  For who asks before nat_input().
+ */
+bool nat_has_flow(Nat *nat, uint8_t proto, const IpEndpoint *guest,
+                  const IpEndpoint *outside);
+
 void nat_stats(Nat *nat, NatStats *ret_stats);
 
 /**

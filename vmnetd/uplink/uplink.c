@@ -6,8 +6,9 @@
  *             the gateway's: the host routes, translates and answers
  *
  * With the kernel's, nat/ is left with DNS over TCP, whose listener is not at
- * the gateway's address.  A packet for the host keeps its frame: it has the
- * gateway's MAC address, as that interface has.
+ * the gateway's address, and with who comes by a forward that the kernel was not
+ * told of.  A packet for the host keeps its frame: it has the gateway's MAC
+ * address, as that interface has.
  *
  * In host mode it is there as well: answers of guests to those who came by a
  * forward belong to flows that nat/ knows, and the gateway's address stands
@@ -21,15 +22,23 @@
 
 /* UplinkOps: from the gateway */
 
-static bool is_dns_by_tcp(const Uplink *uplink, const Frame *frame,
-                          const IpPacket *ip)
+/* With the kernel's uplink: is it nat/'s all the same? */
+static bool is_nats(const Uplink *uplink, const Frame *frame,
+                    const IpPacket *ip)
 {
+    IpEndpoint guest = { .addr = ip->src }, outside = { .addr = ip->dst };
+    bool is_tcp = ip->proto == IPPROTO_TCP;
     uint8_t ports[4];
 
-    return uplink->dns && ip->proto == IPPROTO_TCP && !ip->is_fragment &&
-           frame_peek(frame, ip->l4_off, ports, sizeof(ports)) ==
-           sizeof(ports) && (ports[2] << 8 | ports[3]) == DNS_PORT &&
-           policy_is_gateway(&uplink->policy, &ip->dst);
+    if ((!is_tcp && ip->proto != IPPROTO_UDP) || ip->is_fragment ||
+        frame_peek(frame, ip->l4_off, ports, sizeof(ports)) != sizeof(ports)) {
+        return false;
+    }
+    guest.port = ports[0] << 8 | ports[1];
+    outside.port = ports[2] << 8 | ports[3];
+    return (is_tcp && uplink->dns && outside.port == DNS_PORT &&
+            policy_is_gateway(&uplink->policy, &ip->dst)) ||
+           nat_has_flow(uplink->nat, ip->proto, &guest, &outside);
 }
 
 static UplinkVerdict host_input(Uplink *uplink, const Frame *frame,
@@ -47,7 +56,7 @@ static UplinkVerdict op_input(void *opaque, const Frame *frame,
 {
     Uplink *uplink = opaque;
 
-    if (uplink->config.to_host && !is_dns_by_tcp(uplink, frame, ip)) {
+    if (uplink->config.to_host && !is_nats(uplink, frame, ip)) {
         return host_input(uplink, frame, ip, now_ms);
     }
     switch (nat_input(uplink->nat, frame, ip, now_ms)) {
