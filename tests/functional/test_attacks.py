@@ -14,12 +14,12 @@ import os
 import struct
 
 import pytest
-from scapy.layers.inet import IP, TCP
+from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import (ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6ND_RA,
                                 ICMPv6NDOptDstLLAddr, ICMPv6NDOptSrcLLAddr,
                                 IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment,
                                 IPv6ExtHdrHopByHop, IPv6ExtHdrRouting)
-from scapy.layers.l2 import ARP, Dot1AD, Dot1Q, Ether
+from scapy.layers.l2 import ARP, LLC, SNAP, Dot1AD, Dot1Q, Dot3, Ether
 
 from lib import services
 from lib.instance import BUILD
@@ -204,6 +204,11 @@ def claims(gateway, gateway6, mac):
         'na-behind-a-route': ether / packet / IPv6ExtHdrRouting(type=0, segleft=0) /
                              advert,
         'na-in-fragments': ether / packet / IPv6ExtHdrFragment(m=1) / advert,
+        'arp-snap': Dot3(src=EVIL, dst=mac) / LLC(dsap=0xaa, ssap=0xaa, ctrl=3) /
+                    SNAP(code=0x0806) / reply,
+        'redirect': ether / IP(src=gateway, dst='192.168.107.9') /
+                    ICMP(type=5, code=1, gw='192.168.107.66') /
+                    IP(dst='198.51.100.1') / UDP(),
         'ns': ether / IPv6(src=LINK_LOCAL, dst='ff02::1:ff00:9') /
               ICMPv6ND_NS(tgt='fe80::9') / ICMPv6NDOptSrcLLAddr(lladdr=EVIL),
         'ra': ether / IPv6(src=LINK_LOCAL, dst='ff02::1') /
@@ -233,7 +238,8 @@ def test_another_gateway(daemon, client, name):
         seen = []
         assert victim.receive(lambda f: seen.append(f) or
                               (TCP in f and f[TCP].dport == 4242))
-        assert not [f for f in seen if f.src == EVIL and (ARP in f or IPv6 in f)]
+        assert not [f for f in seen if f.src == EVIL and
+                    (ARP in f or IPv6 in f or ICMP in f)]
         reason = 'refused' if name in NOT_READ else 'foreign-source'
         assert drops(client, 0, reason) == 2
         # Not even for the gateway itself, which still answers.

@@ -3,8 +3,8 @@
  *
  * Byte 0 says in pieces of which size the frame that follows lies.  What the
  * most credulous of receivers takes for a claim to the gateway's addresses is
- * refused: one that takes off any number of priority tags, and steps over any
- * number of extension headers, whatever is in them.
+ * refused: one that takes off any number of priority tags and SNAP, and steps
+ * over any number of extension headers, whatever is in them.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -23,14 +23,19 @@ static uint16_t u16_at(const uint8_t *data)
     return data[0] << 8 | data[1];
 }
 
-/* Where the type is, of what is behind tags without a VLAN. */
-static size_t skip_tags(const uint8_t *data, size_t size)
+/* Where the type is, of what is behind tags without a VLAN, and behind SNAP. */
+static size_t skip_to_type(const uint8_t *data, size_t size)
 {
     size_t at = 2 * sizeof(MacAddr);
 
     while (size - at >= 6 && eth_type_is_tag(u16_at(data + at)) &&
            (u16_at(data + at + 2) & 0xfff) == 0) {
         at += 4;
+    }
+    if (size - at >= 10 && u16_at(data + at) < 0x600 &&
+        memcmp(data + at + 2, "\xaa\xaa\3\0\0", 5) == 0 &&
+        (data[at + 7] == 0 || data[at + 7] == 0xf8)) {
+        at += 8;
     }
     return at;
 }
@@ -64,6 +69,9 @@ static bool is_claim6(const uint8_t gateway[16], const uint8_t *data,
         return false;
     }
     size = at + u16_at(data + 4);
+    if (memcmp(data + 8, gateway, 16) == 0) {
+        return true;
+    }
     for (next = data[6]; is_ext(next);) {
         size_t len = size - at < 8 ? 0 : ext_len(next, data + at);
 
@@ -76,19 +84,20 @@ static bool is_claim6(const uint8_t gateway[16], const uint8_t *data,
     if (next != IPPROTO_ICMPV6 || size - at < 24) {
         return false;
     }
-    return memcmp(data + 8, gateway, 16) == 0 ||
-           (data[at] == ND_NEIGHBOR_ADVERT &&
-            memcmp(data + at + 8, gateway, 16) == 0);
+    return data[at] == ND_NEIGHBOR_ADVERT &&
+           memcmp(data + at + 8, gateway, 16) == 0;
 }
 
 static bool is_claim(const IpAddr *addrs, const uint8_t *data, size_t size)
 {
     static const uint8_t gateway4[] = { 192, 168, 107, 1 };
-    size_t at = skip_tags(data, size) + 2;
+    size_t at = skip_to_type(data, size) + 2;
 
     switch (u16_at(data + at - 2)) {
     case ETH_TYPE_ARP:
         return size - at >= 28 && memcmp(data + at + 14, gateway4, 4) == 0;
+    case ETH_TYPE_IPV4:
+        return size - at >= 20 && memcmp(data + at + 12, gateway4, 4) == 0;
     case ETH_TYPE_IPV6:
         return is_claim6(addrs[1].v6.s6_addr, data + at, size - at);
     default:

@@ -1,6 +1,6 @@
 /*
  * Guests that say they are the gateway where only some receivers look: behind
- * tags, behind extension headers, in fragments
+ * tags and SNAP, behind extension headers, in fragments
  *
  * A row is a frame in pieces: tags, the first next header of an IPv6 packet and
  * all that is behind.  Lengths are filled in.
@@ -31,12 +31,25 @@ typedef struct Bytes {
 #define PRIORITY_AD "\x88\xa8\x00\x00"
 #define VLAN_5 "\x81\x00\x00\x05"
 #define VLAN_5_AD "\x88\xa8\xe0\x05"
+/* 802.3: a length, LLC and SNAP; the type follows. */
+#define SNAP "\0\x24\xaa\xaa\3\0\0\0"
+#define SNAP_TUNNEL "\0\x24\xaa\xaa\3\0\0\xf8"
+#define SNAP_CISCO "\0\x24\xaa\xaa\3\0\0\x0c"
 
 #define ARP(spa)                                                            \
     "\x08\x06" "\0\1\x08\0\6\4\0\2" "\2\0\0\0\0\x66" spa                    \
     "\2\0\0\0\0\1" "\xc0\xa8\x6b\x03"
 #define GATEWAY4 "\xc0\xa8\x6b\x01"
 #define OWN4 "\xc0\xa8\x6b\x66"
+
+#define IP4(src, proto, fragment)                                           \
+    "\x08\x00" "\x45\0\0\x24\0\1" fragment "\x40" proto "\0\0" src         \
+    "\xc0\xa8\x6b\x03"
+#define ICMP "\1"
+#define UDP "\x11"
+#define REDIRECT "\5\1\0\0\xc0\xa8\x6b\x66" "eight of"
+#define DHCP_REPLY "\0\x43\0\x44\0\x10\0\0" "\2\1\6\0\0\0\0\1"
+#define MORE "\x20\0"
 
 /* Extension headers; "next" is what follows them. */
 #define TCP "\x06"
@@ -81,6 +94,8 @@ typedef struct Row {
 
 #define ARP_ROW(name, tags, spa, wanted) \
     { name, BYTES(tags), BYTES(ARP(spa)), NULL, wanted, false }
+#define IP4_ROW(name, tags, packet, wanted) \
+    { name, BYTES(tags), BYTES(packet), NULL, wanted, false }
 #define IP6_ROW(name, tags, next, packet, wanted) \
     { name, BYTES(tags), BYTES(packet), next, wanted, false }
 #define FROM_GATEWAY_ROW(name, next, packet, wanted) \
@@ -105,6 +120,32 @@ static const Row rows[] = {
     IP6_ROW("tags/two-na", PRIORITY PRIORITY, ICMP6, CLAIM, FOREIGN),
     IP6_ROW("tags/own-na", PRIORITY, ICMP6, OWN, PASSES),
     IP6_ROW("tags/vlan-na", VLAN_5, ICMP6, CLAIM, PASSES),
+
+    ARP_ROW("snap/arp", SNAP, GATEWAY4, FOREIGN),
+    ARP_ROW("snap/tunnel-arp", SNAP_TUNNEL, GATEWAY4, FOREIGN),
+    ARP_ROW("snap/tagged-arp", PRIORITY SNAP, GATEWAY4, FOREIGN),
+    ARP_ROW("snap/own-arp", SNAP, OWN4, PASSES),
+    ARP_ROW("snap/of-another-vendor", SNAP_CISCO, GATEWAY4, PASSES),
+    ARP_ROW("snap/vlan-arp", VLAN_5 SNAP, GATEWAY4, PASSES),
+    ARP_ROW("snap/tag-inside", SNAP PRIORITY, GATEWAY4, REFUSED),
+    IP4_ROW("snap/redirect", SNAP, IP4(GATEWAY4, ICMP, WHOLE) REDIRECT,
+            FOREIGN),
+    IP6_ROW("snap/na", SNAP, ICMP6, CLAIM, FOREIGN),
+    IP6_ROW("snap/own-na", SNAP, ICMP6, OWN, PASSES),
+
+    IP4_ROW("ipv4/redirect", "", IP4(GATEWAY4, ICMP, WHOLE) REDIRECT, FOREIGN),
+    IP4_ROW("ipv4/redirect-tagged", PRIORITY,
+            IP4(GATEWAY4, ICMP, WHOLE) REDIRECT, FOREIGN),
+    IP4_ROW("ipv4/redirect-cut", "", IP4(GATEWAY4, ICMP, MORE) REDIRECT,
+            FOREIGN),
+    IP4_ROW("ipv4/redirect-own", "", IP4(OWN4, ICMP, WHOLE) REDIRECT, PASSES),
+    IP4_ROW("ipv4/redirect-vlan", VLAN_5, IP4(GATEWAY4, ICMP, WHOLE) REDIRECT,
+            PASSES),
+    IP4_ROW("ipv4/dhcp-reply", "", IP4(GATEWAY4, UDP, WHOLE) DHCP_REPLY,
+            FOREIGN),
+    IP4_ROW("ipv4/dhcp-reply-own", "", IP4(OWN4, UDP, WHOLE) DHCP_REPLY,
+            PASSES),
+    IP4_ROW("ipv4/tcp-own", "", IP4(OWN4, TCP, WHOLE) ECHO, PASSES),
 
     IP6_ROW("headers/nine", "", DEST, NINE_OPTIONS CLAIM, REFUSED),
     IP6_ROW("headers/nine-own", "", DEST, NINE_OPTIONS OWN, REFUSED),
@@ -154,7 +195,7 @@ static const Row rows[] = {
             PASSES),
     IP6_ROW("others/ping", "", ICMP6, ECHO, PASSES),
     IP6_ROW("others/esp", "", ESP, ECHO, PASSES),
-    FROM_GATEWAY_ROW("others/tcp-of-the-gateway", TCP, ECHO, PASSES),
+    FROM_GATEWAY_ROW("others/tcp-of-the-gateway", TCP, ECHO, FOREIGN),
 };
 
 static void append(GByteArray *frame, const char *bytes, size_t len)

@@ -301,18 +301,29 @@ static void test_truncated(void)
     }
 }
 
-static void test_others(void)
+/* In the gateway's name nothing is right, whatever it is. */
+static void test_source(void)
 {
-    IpHeaders head = headers(GATEWAY6, GUEST6);
-    Packet p = { 0 };
+    static const struct {
+        const char *src, *dst;
+        bool refused;
+    } rows[] = {
+        { GATEWAY6, GUEST6, true },
+        { GUEST6, GATEWAY6, false },
+        { "192.168.107.1", "192.168.107.2", true },
+        { "192.168.107.2", "192.168.107.1", false },
+    };
+    size_t i;
 
-    head.proto = IPPROTO_UDP;
-    p.len = ip_headers_build(p.bytes, &head, 8) + 8;
-    g_assert_false(refuses(&p));
-    head = headers("192.168.107.1", "192.168.107.2");
-    head.proto = IPPROTO_UDP;
-    p.len = ip_headers_build(p.bytes, &head, 8) + 8;
-    g_assert_false(refuses(&p));
+    for (i = 0; i < G_N_ELEMENTS(rows); i++) {
+        IpHeaders head = headers(rows[i].src, rows[i].dst);
+        Packet p = { 0 };
+
+        g_test_message("row %u", (unsigned)i);
+        head.proto = IPPROTO_UDP;
+        p.len = ip_headers_build(p.bytes, &head, 8) + 8;
+        g_assert_true(refuses(&p) == rows[i].refused);
+    }
 }
 
 int main(int argc, char **argv)
@@ -326,6 +337,6 @@ int main(int argc, char **argv)
     g_test_add_func("/guard/routing-type-0", test_routing_type_0);
     g_test_add_func("/guard/tags", test_tags);
     g_test_add_func("/guard/truncated", test_truncated);
-    g_test_add_func("/guard/other-traffic", test_others);
+    g_test_add_func("/guard/source", test_source);
     return g_test_run();
 }

@@ -3,10 +3,11 @@
  *
  * The gateway's MAC address is never accepted as a guest's.  Nor may a guest
  * tell others, by ARP or neighbour discovery, that the gateway's IP addresses
- * are at its own: what they send out of the network would go to it.
+ * are at its own, or by a redirect in its name that another is the way: what
+ * they send out of the network would go to it.
  *
  *   refused   ARP whose sender is one of these addresses; neighbour
- *             advertisements of them; all ICMPv6 that comes from them
+ *             advertisements of them; all IP that comes from them
  *   refused,  what receivers may understand and we do not: IPv6 whose extension
  *   not read  headers ip.h does not step over (too many, routing headers that
  *             are used or of type 0), or that end behind the bytes which a port
@@ -15,7 +16,8 @@
  *   not       DHCP servers and routers with addresses of their own, and
  *   refused   addresses of other guests: between these it is as on a wire.
  *             Frames of a VLAN: the gateway is on none.  But one with the number
- *             0 is none (a priority tag): what is behind it is looked at.
+ *             0 is none (a priority tag): what is behind it is looked at, and
+ *             what is behind the LLC and SNAP headers of an 802.3 frame.
  *
  * A network without a gateway address, which is what bridged ones are, has
  * nothing to be refused.

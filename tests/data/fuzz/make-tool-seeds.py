@@ -13,9 +13,9 @@ import pathlib
 import struct
 
 from scapy.all import (
-    ARP, BOOTP, DHCP, Dot1AD, Dot1Q, Ether, ICMP, ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6ND_RA,
-    ICMPv6NDOptDstLLAddr, ICMPv6NDOptSrcLLAddr, IP, IPv6, IPv6ExtHdrDestOpt,
-    IPv6ExtHdrFragment, IPv6ExtHdrHopByHop, IPv6ExtHdrRouting, TCP, UDP)
+    ARP, BOOTP, DHCP, Dot1AD, Dot1Q, Dot3, Ether, ICMP, ICMPv6ND_NA, ICMPv6ND_NS,
+    ICMPv6ND_RA, ICMPv6NDOptDstLLAddr, ICMPv6NDOptSrcLLAddr, IP, IPv6, IPv6ExtHdrDestOpt,
+    IPv6ExtHdrFragment, IPv6ExtHdrHopByHop, IPv6ExtHdrRouting, LLC, SNAP, TCP, UDP)
 
 HERE = pathlib.Path(__file__).parent
 MAC, GATEWAY = "52:54:00:12:34:56", "02:00:00:00:00:01"
@@ -203,6 +203,16 @@ guard("arp-two-tags", 5, ETHER / SERVICE / PRIORITY /
 guard("arp-three-tags", 0, ETHER / PRIORITY / PRIORITY / PRIORITY /
       ARP(op=2, psrc=ROUTER, hwsrc=MAC))
 guard("arp-vlan", 0, ETHER / Dot1Q(vlan=5) / ARP(op=2, psrc=ROUTER, hwsrc=MAC))
+BEHIND_SNAP = LLC(dsap=0xaa, ssap=0xaa, ctrl=3) / SNAP()
+ETHER3 = Dot3(src=ETHER.src, dst=ETHER.dst)
+REDIRECT = ICMP(type=5, code=1, gw="192.168.107.9") / IP(dst="198.51.100.1") / UDP()
+guard("arp-snap", 0, ETHER3 / BEHIND_SNAP / ARP(op=2, psrc=ROUTER, hwsrc=MAC))
+guard("na-snap", 7, ETHER3 / BEHIND_SNAP / FROM / ADVERT)
+guard("redirect", 0, ETHER / IP(src=ROUTER, dst="192.168.107.3") / REDIRECT)
+guard("redirect-of-its-own", 3, ETHER / IP(src="192.168.107.2",
+                                           dst="192.168.107.3") / REDIRECT)
+guard("redirect-first-fragment", 0, ETHER / PRIORITY /
+      IP(src=ROUTER, dst="192.168.107.3", flags="MF") / REDIRECT)
 guard("na-priority", 0, ETHER / PRIORITY / FROM / ADVERT)
 guard("na-nine-headers", 0, ETHER / FROM / IPv6ExtHdrDestOpt() /
       IPv6ExtHdrDestOpt() / IPv6ExtHdrDestOpt() / IPv6ExtHdrDestOpt() /
