@@ -45,6 +45,8 @@
 #define LIMIT_DNS_PER_NETWORK 256
 /* Their sockets, one per server asked: each query has one as long as it waits. */
 #define LIMIT_DNS_SOCKETS LIMIT_DNS_PER_NETWORK
+/* Of all networks; half of what flows leave, where that is less. */
+#define LIMIT_DNS_SOCKETS_DAEMON 1024
 /* Queries of one port: at once, and per second.  Each is a socket and some ten
  * system calls, where its answer comes from beyond. */
 #define LIMIT_DNS_BURST 1024

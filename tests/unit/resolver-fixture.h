@@ -26,6 +26,7 @@ typedef struct Server {
 
 typedef struct Fixture {
     Loop *loop;
+    ResolverQuota *quota;
     Resolver *resolver;
     char *dir, *conf;
     Server server[N_SERVERS];   /* resolv.conf has the first of them */
@@ -119,7 +120,8 @@ static inline void set_up(Fixture *f, const void *unused)
     f->loop = loop_new(NULL, NULL);
     f->dir = g_dir_make_tmp("test-uplink-XXXXXX", NULL);
     f->conf = g_build_filename(f->dir, "resolv.conf", NULL);
-    f->resolver = resolver_new(f->loop, f->conf, on_answer, f);
+    f->quota = resolver_quota_new(1024);
+    f->resolver = resolver_new(f->loop, f->conf, f->quota, on_answer, f);
     for (i = 0; i < N_SERVERS; i++) {
         server_start(&f->server[i]);
     }
@@ -131,6 +133,7 @@ static inline void tear_down(Fixture *f, const void *unused)
     unsigned i;
 
     resolver_free(f->resolver);
+    resolver_quota_free(f->quota);
     loop_free(f->loop);
     for (i = 0; i < N_SERVERS; i++) {
         if (f->server[i].udp >= 0) {

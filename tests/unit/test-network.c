@@ -337,27 +337,30 @@ static void test_an_overlap_is_told_once(Fixture *f, const void *unused)
     network_unref(network);
 }
 
-/* ---- how many flows ---- */
+/* ---- how many flows, and sockets to name servers ---- */
 
 static void test_flows_by_descriptors(void)
 {
     static const struct {
         uint64_t n_fds;
-        unsigned flows;
+        unsigned flows, dns;
     } rows[] = {
-        { UINT64_MAX, 65536 },      /* RLIM_INFINITY */
-        { 65536 + 512, 65536 },
-        { 65536 + 511, 65535 },
-        { 4096, 3584 },
-        { 1025, 513 },
-        { 1024, 512 },
-        { 256, 128 },
-        { 0, 0 },
+        { UINT64_MAX, 65536, 1024 },    /* RLIM_INFINITY */
+        { 65536 + 2048, 65536, 1024 },
+        { 65536 + 512, 65536, 256 },
+        { 65536 + 511, 65535, 256 },
+        { 4096, 3584, 256 },
+        { 1025, 513, 256 },
+        { 1024, 512, 256 },
+        { 256, 128, 64 },
+        { 0, 0, 0 },
     };
     size_t i;
 
     for (i = 0; i < G_N_ELEMENTS(rows); i++) {
         g_assert_cmpuint(network_flows_max(rows[i].n_fds), ==, rows[i].flows);
+        g_assert_cmpuint(network_dns_sockets_max(rows[i].n_fds), ==,
+                         rows[i].dns);
     }
 }
 

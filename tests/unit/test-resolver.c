@@ -161,16 +161,13 @@ static void test_truncated_for_udp(Fixture *f, const void *unused)
     g_assert_cmphex(f->answer.header.flags & DNS_FLAG_TC, !=, 0);
 }
 
-static void test_truncated_for_tcp(Fixture *f, const void *unused)
+/* The truncated answer has come: the same query by TCP. Returns: its socket. */
+static int server_accept_tcp(Fixture *f)
 {
     uint8_t buf[514];
-    size_t len;
     ssize_t n;
     int fd;
 
-    ask(f, true);
-    server_receive(f, f->server);
-    server_answer(f->server, DNS_FLAG_TC, DNS_RCODE_NOERROR);
     while ((fd = accept4(f->server->tcp, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) <
            0) {
         iterate();
@@ -178,13 +175,20 @@ static void test_truncated_for_tcp(Fixture *f, const void *unused)
     while ((n = recv(fd, buf, sizeof(buf), 0)) < 0) {
         iterate();
     }
+    g_assert_cmpint(n, >, 2);
     g_assert_cmpint(buf[0] << 8 | buf[1], ==, n - 2);
     g_assert_true(dns_parse(buf + 2, n - 2, &f->server->query));
+    return fd;
+}
 
-    len = server_build(f->server, buf + 2, 0, DNS_RCODE_NOERROR);
+/* In two pieces. */
+static void server_answer_tcp(Fixture *f, int fd)
+{
+    uint8_t buf[514];
+    size_t len = server_build(f->server, buf + 2, 0, DNS_RCODE_NOERROR);
+
     buf[0] = len >> 8;
     buf[1] = len;
-    /* In two pieces. */
     g_assert_cmpint(send(fd, buf, 1, 0), ==, 1);
     g_main_context_iteration(NULL, FALSE);
     g_assert_cmpint(send(fd, buf + 1, len + 1, 0), ==, (ssize_t)len + 1);
@@ -193,6 +197,96 @@ static void test_truncated_for_tcp(Fixture *f, const void *unused)
     g_assert_cmphex(f->answer.header.flags & DNS_FLAG_TC, ==, 0);
     g_assert_cmpuint(f->answer.header.id, ==, 4711);
     close(fd);
+}
+
+static void test_truncated_for_tcp(Fixture *f, const void *unused)
+{
+    ask(f, true);
+    server_receive(f, f->server);
+    server_answer(f->server, DNS_FLAG_TC, DNS_RCODE_NOERROR);
+    server_answer_tcp(f, server_accept_tcp(f));
+}
+
+/* Sockets are few: not that of the server which has answered is given up. */
+static void test_tcp_stays(Fixture *f, const void *unused)
+{
+    uint8_t buf[512];
+    size_t len = build_query(buf);
+    int fd;
+
+    resolver_free(f->resolver);
+    resolver_quota_free(f->quota);
+    f->quota = resolver_quota_new(2);
+    f->resolver = resolver_new(f->loop, f->conf, f->quota, on_answer, f);
+    set_servers(f, "nameserver 127.0.0.1#%u\nnameserver 127.0.0.1#%u\n",
+                f->server[0].port, f->server[1].port);
+    ask_before(f, true, 1000);
+    server_receive(f, &f->server[0]);
+    server_receive(f, &f->server[1]);
+    server_answer(f->server, DNS_FLAG_TC, DNS_RCODE_NOERROR);
+    fd = server_accept_tcp(f);
+    g_assert_cmpuint(resolver_quota_used(f->quota), ==, 2);
+    g_assert_true(resolver_query(f->resolver, 1, buf, len, false,
+                                 loop_now_ms()));
+    g_assert_cmpuint(resolver_quota_used(f->quota), ==, 2);
+    server_answer_tcp(f, fd);
+    g_assert_cmpuint(resolver_quota_used(f->quota), ==, 1);
+}
+
+typedef struct Count {
+    unsigned n_failed;
+} Count;
+
+static void on_count(void *opaque, uint32_t token, const uint8_t *msg,
+                     size_t len, int64_t now_ms)
+{
+    Count *count = opaque;
+
+    g_assert_null(msg);
+    count->n_failed++;
+}
+
+static void ask_many(Resolver *r, unsigned n)
+{
+    uint8_t buf[512];
+    size_t len = build_query(buf);
+    unsigned i;
+
+    for (i = 0; i < n; i++) {
+        g_assert_true(resolver_query(r, i, buf, len, false, loop_now_ms()));
+    }
+}
+
+static void wait_failed(const Count *count, unsigned n)
+{
+    while (count->n_failed < n) {
+        iterate();
+    }
+    g_assert_cmpuint(count->n_failed, ==, n);
+}
+
+/* The network with the most sockets gives; among equals nobody does. */
+static void test_quota(Fixture *f, const void *unused)
+{
+    g_autoptr(ResolverQuota) quota = resolver_quota_new(4);
+    Count many = { 0 }, few = { 0 };
+    g_autoptr(Resolver) a = resolver_new(f->loop, f->conf, quota, on_count,
+                                         &many);
+    g_autoptr(Resolver) b = resolver_new(f->loop, f->conf, quota, on_count,
+                                         &few);
+
+    ask_many(a, 5);
+    g_assert_cmpuint(resolver_quota_used(quota), ==, 4);
+    wait_failed(&many, 1);
+    ask_many(b, 2);
+    g_assert_cmpuint(resolver_quota_used(quota), ==, 4);
+    wait_failed(&many, 3);
+    g_assert_cmpuint(few.n_failed, ==, 0);
+    ask_many(b, 1);
+    wait_failed(&few, 1);
+    g_assert_cmpuint(many.n_failed, ==, 3);
+    g_clear_pointer(&a, resolver_free);
+    g_assert_cmpuint(resolver_quota_used(quota), ==, 2);
 }
 
 static void test_limit(Fixture *f, const void *unused)
@@ -226,6 +320,8 @@ int main(int argc, char **argv)
     ADD("next-server-after-a-second", test_next_server_after_a_second);
     ADD("truncated-for-udp", test_truncated_for_udp);
     ADD("truncated-for-tcp", test_truncated_for_tcp);
+    ADD("tcp-stays", test_tcp_stays);
     ADD("limit", test_limit);
+    ADD("quota", test_quota);
     return g_test_run();
 }

@@ -85,6 +85,8 @@ struct Network {
 
 /** network_flows_max: of a daemon that may have @n_fds descriptors. */
 unsigned network_flows_max(uint64_t n_fds);
+/** network_dns_sockets_max: of what flows leave. */
+unsigned network_dns_sockets_max(uint64_t n_fds);
 
 struct NetworkRegister {
     NetworkRegisterConfig config;
@@ -93,6 +95,7 @@ struct NetworkRegister {
     void *opaque;
     Host *host;
     FlowQuota *quota;       /* flows of all networks */
+    ResolverQuota *dns_quota;
     StateStore *store;
     GPtrArray *networks;
     GArray *forbidden;      /* IpPrefix: subnets of all networks */

@@ -248,6 +248,7 @@ static bool make_uplink(Network *network, GError **error)
         .forbidden = reg->forbidden,
         .host = reg->host,
         .quota = reg->quota,
+        .dns_quota = reg->dns_quota,
         .host_loopback = network->settings.host_loopback,
         .host_only = network->mode == NETWORK_MODE_HOST,
         .no_nat44 = !network->settings.nat44,

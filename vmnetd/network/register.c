@@ -23,13 +23,19 @@ unsigned network_flows_max(uint64_t n_fds)
     return n_fds > 2 * RESERVED_FDS ? n_fds - RESERVED_FDS : n_fds / 2;
 }
 
-/* A flow is a descriptor: as many as the process may have. */
-static unsigned flows_max(void)
+unsigned network_dns_sockets_max(uint64_t n_fds)
+{
+    return MIN((n_fds - network_flows_max(n_fds)) / 2,
+               LIMIT_DNS_SOCKETS_DAEMON);
+}
+
+/* Flows and queries are descriptors: as many as the process may have. */
+static uint64_t descriptors_max(void)
 {
     struct rlimit limit;
 
-    return getrlimit(RLIMIT_NOFILE, &limit) < 0
-           ? LIMIT_FLOWS : network_flows_max(limit.rlim_cur);
+    return getrlimit(RLIMIT_NOFILE, &limit) < 0 ? RLIM_INFINITY
+                                                : limit.rlim_cur;
 }
 
 static void on_host_changed(void *opaque)
@@ -57,7 +63,9 @@ NetworkRegister *network_register_new(const NetworkRegisterConfig *config,
     reg->forbidden = g_array_new(FALSE, FALSE, sizeof(IpPrefix));
     reg->host = host_new(config->loop, PRIV_GATEWAY_PREFIX, on_host_changed,
                          reg);
-    reg->quota = flow_quota_new(flows_max());
+    reg->quota = flow_quota_new(network_flows_max(descriptors_max()));
+    reg->dns_quota = resolver_quota_new(
+        network_dns_sockets_max(descriptors_max()));
     reg->store = state_store_new(config->state_dir);
     return reg;
 }
@@ -72,6 +80,7 @@ void network_register_free(NetworkRegister *reg)
     }
     host_free(reg->host);
     flow_quota_free(reg->quota);
+    resolver_quota_free(reg->dns_quota);
     state_store_free(reg->store);
     g_ptr_array_unref(reg->networks);
     g_array_unref(reg->forbidden);

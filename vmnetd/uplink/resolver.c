@@ -13,7 +13,9 @@
  *
  * A network has LIMIT_DNS_SOCKETS of them.  Where these are open, a query that
  * asks a further server gives up the one that it asked first, and a new query
- * takes one of a query that has several.
+ * takes one of a query that has several.  A server that answers by TCP is not
+ * given up as long as there is another.  Where all that the daemon may have are
+ * open, the network with the most gives one, of its oldest query if need be.
  *
  * At the end, or when every server has failed, the last unhelpful answer is the
  * answer, if there was one.  Truncated answers are asked for again by TCP where
@@ -51,8 +53,15 @@ typedef struct Query {
     int64_t next_ms, give_up_ms;
 } Query;
 
+struct ResolverQuota {
+    GQueue resolvers;
+    unsigned max, n_asks;   /* of all of them */
+};
+
 struct Resolver {
     Loop *loop;
+    ResolverQuota *quota;
+    GList link;             /* in @quota */
     LoopTimer *timer;
     ResolvConf conf;
     unsigned generation;    /* changes with the servers */
@@ -70,6 +79,7 @@ static void query_drop_ask(Query *query, unsigned server)
     if (query->asked[server]) {
         g_clear_pointer(&query->asked[server], ask_free);
         query->resolver->n_asks--;
+        query->resolver->quota->n_asks--;
     }
 }
 
@@ -152,42 +162,100 @@ static unsigned query_n_asked(const Query *query)
     return n;
 }
 
-/* Servers are asked in turn: the one asked first is the first from next on. */
-static void query_drop_first(Query *query)
+/*
+ * Servers are asked in turn: the one asked first is the first from next on.  The
+ * last one stays if it was continued by TCP: it has answered.
+ */
+static bool query_drop_first(Query *query)
 {
-    unsigned i;
+    unsigned n_asked = query_n_asked(query), i;
+    bool by_tcp;
 
-    for (i = 0; i < RESOLV_SERVERS_MAX; i++) {
-        unsigned server = (query->next + i) % RESOLV_SERVERS_MAX;
+    for (by_tcp = false; !by_tcp || n_asked > 1; by_tcp = true) {
+        for (i = 0; i < RESOLV_SERVERS_MAX; i++) {
+            unsigned server = (query->next + i) % RESOLV_SERVERS_MAX;
+            Ask *ask = query->asked[server];
 
-        if (query->asked[server]) {
-            query_drop_ask(query, server);
-            return;
+            if (ask && ask_is_tcp(ask) == by_tcp) {
+                query_drop_ask(query, server);
+                return true;
+            }
         }
     }
+    return false;
 }
 
-/* For one more server that @query asks. */
-static void query_make_room(Query *query)
+/* Of a query that has several. */
+static bool resolver_drop_spare(Resolver *r)
 {
-    Resolver *r = query->resolver;
     unsigned i;
 
-    if (r->n_asks < LIMIT_DNS_SOCKETS) {
-        return;
-    }
-    if (query_n_asked(query) > 0) {
-        query_drop_first(query);
-        return;
-    }
     for (i = 0; i < r->queries->len; i++) {
-        Query *other = g_ptr_array_index(r->queries, i);
+        Query *query = g_ptr_array_index(r->queries, i);
 
-        if (query_n_asked(other) > 1) {
-            query_drop_first(other);
-            return;
+        if (query_n_asked(query) > 1) {
+            return query_drop_first(query);
         }
     }
+    return false;
+}
+
+/* Whose reply comes from the timer: the caller is another resolver's. */
+static void resolver_end_oldest(Resolver *r)
+{
+    Query *oldest = NULL;
+    unsigned i;
+
+    for (i = 0; i < r->queries->len; i++) {
+        Query *query = g_ptr_array_index(r->queries, i);
+
+        if (query_n_asked(query) > 0 &&
+            (!oldest || query->give_up_ms < oldest->give_up_ms)) {
+            oldest = query;
+        }
+    }
+    query_drop_asked(oldest);
+    oldest->give_up_ms = 0;
+    resolver_arm(r);
+}
+
+static Resolver *quota_biggest(const ResolverQuota *quota)
+{
+    Resolver *biggest = quota->resolvers.head->data;
+    const GList *l;
+
+    for (l = quota->resolvers.head->next; l; l = l->next) {
+        Resolver *r = l->data;
+
+        if (r->n_asks > biggest->n_asks) {
+            biggest = r;
+        }
+    }
+    return biggest;
+}
+
+/* For one more server that @query asks. Returns: false: there is none. */
+static bool query_make_room(Query *query)
+{
+    Resolver *r = query->resolver, *biggest;
+
+    if (r->n_asks < LIMIT_DNS_SOCKETS && r->quota->n_asks < r->quota->max) {
+        return true;
+    }
+    if (query_n_asked(query) > 0) {
+        return query_drop_first(query);
+    }
+    if (resolver_drop_spare(r)) {
+        return true;
+    }
+    biggest = quota_biggest(r->quota);
+    if (r->n_asks >= LIMIT_DNS_SOCKETS || biggest->n_asks <= r->n_asks) {
+        return false;
+    }
+    if (!resolver_drop_spare(biggest)) {
+        resolver_end_oldest(biggest);
+    }
+    return true;
 }
 
 static bool query_ask_server(Query *query, unsigned server)
@@ -198,9 +266,10 @@ static bool query_ask_server(Query *query, unsigned server)
     if (ask && !ask_again(ask)) {
         query_drop_ask(query, server);
     } else if (!ask) {
-        query_make_room(query);
-        query->asked[server] = ask_new(&query->ask, &r->conf.servers[server]);
+        query->asked[server] = query_make_room(query)
+            ? ask_new(&query->ask, &r->conf.servers[server]) : NULL;
         r->n_asks += query->asked[server] != NULL;
+        r->quota->n_asks += query->asked[server] != NULL;
     }
     if (!query->asked[server]) {
         query->failed |= 1u << server;
@@ -403,12 +472,36 @@ bool resolver_query(Resolver *r, uint32_t token, const uint8_t *msg,
     return true;
 }
 
+ResolverQuota *resolver_quota_new(unsigned max)
+{
+    ResolverQuota *quota = g_new0(ResolverQuota, 1);
+
+    quota->max = max;
+    return quota;
+}
+
+void resolver_quota_free(ResolverQuota *quota)
+{
+    if (quota) {
+        g_assert(quota->resolvers.length == 0);
+        g_free(quota);
+    }
+}
+
+unsigned resolver_quota_used(const ResolverQuota *quota)
+{
+    return quota->n_asks;
+}
+
 Resolver *resolver_new(Loop *loop, const char *resolv_conf,
-                       ResolverReply reply, void *opaque)
+                       ResolverQuota *quota, ResolverReply reply, void *opaque)
 {
     Resolver *r = g_new0(Resolver, 1);
 
     r->loop = loop;
+    r->quota = quota;
+    r->link.data = r;
+    g_queue_push_tail_link(&quota->resolvers, &r->link);
     r->timer = loop_timer_new(loop, on_timer, r);
     r->queries = g_ptr_array_new_with_free_func(query_free);
     r->reply = reply;
@@ -423,6 +516,7 @@ void resolver_free(Resolver *r)
         return;
     }
     g_ptr_array_unref(r->queries);
+    g_queue_unlink(&r->quota->resolvers, &r->link);
     loop_timer_free(r->timer);
     resolv_conf_clear(&r->conf);
     g_free(r);

@@ -291,7 +291,7 @@ Uplink *uplink_new(const UplinkConfig *config, GError **error)
     uplink->timer = loop_timer_new(config->loop, on_timer, uplink);
     uplink->nat = make_nat(uplink);
     uplink->resolver = resolver_new(config->loop, config->resolv_conf,
-                                    on_dns_answer, uplink);
+                                    config->dns_quota, on_dns_answer, uplink);
     if (config->dns_tcp) {
         dns_start(uplink);
     }

@@ -12,6 +12,7 @@
 #include "loop/loop.h"
 #include "nat/nat.h"
 #include "uplink/host.h"
+#include "uplink/resolver.h"
 
 typedef struct Uplink Uplink;
 
@@ -26,6 +27,7 @@ typedef struct Uplink Uplink;
  * @no_nat44, @no_nat66: as @host_only, for one family
  * @device: (nullable): host interface by which alone guests get out
  * @quota: of flows, see NatConfig
+ * @dns_quota: of sockets to name servers
  * @dns_tcp: serve the gateway's DNS by TCP as well
  * @no_peek_off: see NatConfig
  * @to_host: (nullable): the "kernel" uplink: what guests send goes to the host's
@@ -40,6 +42,7 @@ typedef struct UplinkConfig {
     const GArray *forbidden;
     const Host *host;
     FlowQuota *quota;
+    ResolverQuota *dns_quota;
     bool host_loopback;
     bool host_only;
     bool no_nat44, no_nat66;
