@@ -7,6 +7,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 import json
 import os
+import resource
 import socket
 import stat
 import struct
@@ -351,6 +352,23 @@ def test_seventeenth_descriptor_is_refused(client):
     client.call('getfd', [reader], fdname='p0')
     with pytest.raises(QmpError, match='too many file descriptors'):
         client.call('getfd', [reader], fdname='one-more')
+    os.close(reader)
+    os.close(writer)
+
+
+def test_descriptor_that_finds_no_place(daemon, client):
+    pid = daemon.pids()[0]
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    reader, writer = os.pipe()
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, before[1]))
+    try:
+        with pytest.raises(QmpError, match='its limit allows; raise it'):
+            client.call('getfd', [reader], fdname='p')
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+    client.call('getfd', [reader], fdname='p')
+    fails(client, 'getfd', 'No file descriptor supplied via SCM_RIGHTS',
+          fdname='q')
     os.close(reader)
     os.close(writer)
 

@@ -146,6 +146,13 @@ bool qmp_getfd(void *session, const char *fdname, GError **error)
     Client *client = session;
     int fd = client->qmp ? qmp_session_take_fd(client->qmp) : -1;
 
+    if (fd < 0 && client->qmp && qmp_session_lost_fd(client->qmp)) {
+        g_set_error(error, QAPI_ERROR, QAPI_ERROR_GENERIC,
+                    "file descriptor '%s' did not arrive: vmnetd has as many as "
+                    "its limit allows; raise it (LimitNOFILE=, ulimit -n) or "
+                    "remove netdevs", fdname);
+        return false;
+    }
     if (fd < 0) {
         g_set_error_literal(error, QAPI_ERROR, QAPI_ERROR_GENERIC,
                             "No file descriptor supplied via SCM_RIGHTS");

@@ -57,6 +57,7 @@ struct QmpSession {
 
     int fds[LIMIT_CLIENT_FDS];
     unsigned n_fds;
+    bool fd_lost;           /* of the newest message none has arrived */
     char *failure;          /* the call that ended it; NULL: none did */
 };
 
@@ -309,6 +310,10 @@ static void take_descriptors(QmpSession *session, struct msghdr *msg)
 {
     struct cmsghdr *cmsg;
 
+    if (msg->msg_flags & MSG_CTRUNC) {
+        close_fds(session);
+        session->fd_lost = true;
+    }
     for (cmsg = CMSG_FIRSTHDR(msg); cmsg; cmsg = CMSG_NXTHDR(msg, cmsg)) {
         size_t n, i;
 
@@ -322,6 +327,7 @@ static void take_descriptors(QmpSession *session, struct msghdr *msg)
 
             memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(int), sizeof(fd));
             if (session->n_fds < LIMIT_CLIENT_FDS) {
+                session->fd_lost = false;
                 session->fds[session->n_fds++] = fd;
             } else {
                 close(fd);
@@ -501,6 +507,11 @@ int qmp_session_take_fd(QmpSession *session)
             --session->n_fds * sizeof(session->fds[0]));
     close_fds(session);
     return fd;
+}
+
+bool qmp_session_lost_fd(const QmpSession *session)
+{
+    return session->fd_lost;
 }
 
 void qmp_session_stop(QmpSession *session)

@@ -74,6 +74,12 @@ const char *qmp_session_failure(const QmpSession *session);
  */
 int qmp_session_take_fd(QmpSession *session);
 
+/**
+ * qmp_session_lost_fd: the newest message with descriptors came without them:
+ * this process may have no more.
+ */
+bool qmp_session_lost_fd(const QmpSession *session);
+
 /** qmp_session_stop: read no more requests; replies are still written. */
 void qmp_session_stop(QmpSession *session);
 
