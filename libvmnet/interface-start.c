@@ -294,11 +294,12 @@ static bool make_socket(VmnetInterface *interface, GError **error)
     }
     interface->fd = pair[0];
     interface->peer_fd = pair[1];
-    if (interface->port != VMNET_PORT_PACKETS) {
-        return true;
+    /* A datagram waits in its sender's buffer until it is read. */
+    if (interface->port != VMNET_PORT_STREAM) {
+        setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
     }
-    setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
-    return interface_io_init(interface, error);
+    return interface->port != VMNET_PORT_PACKETS ||
+           interface_io_init(interface, error);
 }
 
 static bool check_port(VmnetPort port, VmnetInterfaceFlags flags,

@@ -63,6 +63,9 @@ static int execute(Run *run, char **argv)
 
     execv(run->program, argv);
     errnum = errno;
+    if (run->own_stderr >= 0) {
+        dup2(run->own_stderr, STDERR_FILENO);
+    }
     status = errnum == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
     run_complain("cannot execute '%s': %s", run->program, g_strerror(errnum));
     return status;
@@ -233,6 +236,18 @@ JsonValue *run_parse_network(const char *network, GError **error)
     return qapi_encode_Netdev(netdev);
 }
 
+/* For what there is to say when the socket is where standard error was. */
+static bool keep_stderr(Run *run, GError **error)
+{
+    run->own_stderr = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (run->own_stderr < 0) {
+        g_set_error(error, VMNET_ERROR, VMNET_FAILURE,
+                    "cannot keep standard error: %s", g_strerror(errno));
+        return false;
+    }
+    return true;
+}
+
 static bool place_fd(int from, int to, GError **error)
 {
     if (from == to) {
@@ -280,7 +295,8 @@ int run_with_fd(Run *run)
     run_tell(run->verbose, "descriptor %d: %s", run->fd,
          run->port == RUN_PORT_DGRAM ?
          "one frame a datagram" : "4-byte big-endian length, then the frame");
-    if (!place_fd(fd, run->fd, &error)) {
+    if ((run->fd == STDERR_FILENO && !keep_stderr(run, &error)) ||
+        !place_fd(fd, run->fd, &error)) {
         run_complain("%s", error->message);
         return EXIT_OWN_FAILURE;
     }

@@ -31,6 +31,7 @@ typedef struct Run {
     const char *network;    /* --network: NULL: from the arguments */
     RunPort port;
     int fd;
+    int own_stderr;         /* a copy, where a socket takes its place; -1: none */
     char **argv;            /* COMMAND and its arguments */
     int argc;
     char *program;          /* COMMAND's path */

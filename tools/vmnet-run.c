@@ -255,7 +255,7 @@ static bool parse_options(Run *run, int argc, char **argv, int *ret_status)
 
 int main(int argc, char **argv)
 {
-    Run run = { .fd = DEFAULT_FD };
+    Run run = { .fd = DEFAULT_FD, .own_stderr = -1 };
     int status;
 
     standard_fds_open();

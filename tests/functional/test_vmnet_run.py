@@ -297,6 +297,19 @@ def test_network_option_gives_a_connected_socket(fake, port, fd):
         any(one['fds'] == ['socket:' + port] for one in fake.requests())
 
 
+def test_datagrams_have_a_send_buffer(fake):
+    """As much of 4 MiB as the kernel grants; without asking it is less."""
+    code = ('import socket; own = socket.socket(fileno=3); '
+            'new = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); '
+            'new.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20); '
+            'print(*[one.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) '
+            'for one in (own, new)])')
+    done = fake.run('vmnet-run', '--network', 'shared', '--port', 'dgram', '--',
+                    sys.executable, '-c', code)
+    granted, wanted = done.stdout.split()
+    assert granted == wanted
+
+
 # A child that speaks when its parent has gone; which says who the child is.
 STAYS = '''
 import os, socket, struct, sys
@@ -347,6 +360,14 @@ def test_nothing_is_said_into_the_socket(fake):
                     sys.executable, '-c', code)
     assert done.stdout == "b'hello'\n"
     assert 'vmnet: descriptor 2: 4-byte' in done.stderr
+
+
+def test_what_cannot_be_executed_is_said_to_the_user(fake):
+    """Whose standard error the socket has replaced."""
+    fake.program('bad', '#!/nonexistent/interpreter\n')
+    done = fake.run('vmnet-run', '--network', 'shared', '--fd', '2', '--', 'bad')
+    assert done.returncode == 127
+    assert 'cannot execute' in done.stderr
 
 
 @pytest.mark.parametrize('network, expected', [
