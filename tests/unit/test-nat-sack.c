@@ -8,6 +8,8 @@
 
 #define MSS 1000
 #define PIECES 500
+/* NAT asks again before (RFC 6298 2.5); what it waits for later is the end. */
+#define RTO_MAX_MS (60 * 1000)
 
 static uint8_t data[PIECES * MSS];
 
@@ -279,6 +281,20 @@ static void receiver_get(Receiver *r, Guest *g, GuestFrame *f)
     }
 }
 
+/*
+ * Time passes where NAT waits for the guest.  Where it does not, the kernel has
+ * not yet brought what was written: it takes the time that it needs.
+ */
+static void wait_or_advance(Guest *g, bool has_come)
+{
+    if (!has_come && (g->deadline_ms < 0 ||
+                      g->deadline_ms > g->now_ms + RTO_MAX_MS)) {
+        guest_iterate(g);
+    } else {
+        guest_advance(g, 1);
+    }
+}
+
 /* A fifth is lost, both ways: nothing is missing, little is repeated twice. */
 static void test_dice(Guest *g)
 {
@@ -296,6 +312,7 @@ static void test_dice(Guest *g)
     g_assert_cmpint(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one,
                                sizeof(one)), ==, 0);
     while (r.next < sizeof(data)) {
+        unsigned before = r.next;
         GuestFrame *f;
 
         for (; sent < MIN(r.next + 60 * MSS, sizeof(data)); sent += MSS) {
@@ -306,7 +323,7 @@ static void test_dice(Guest *g)
             receiver_get(&r, g, f);
             guest_frame_free(f);
         }
-        guest_advance(g, 1);
+        wait_or_advance(g, r.next != before);
         g_assert_cmpint(g->now_ms - begin_ms, <, 20 * 1000);
     }
     g_assert_cmpuint(n_retransmits(g), <, PIECES);
