@@ -164,7 +164,7 @@ FAULTS = [
     for_a_while('sendto', 'ENOMEM', QMP_CLIENT,
                 'client {self}: send: Cannot allocate memory'),
     # VMMs
-    for_a_while('socket', 'EMFILE', 'AF_UNIX',
+    for_a_while('socket', 'EMFILE', 'AF_UNIX, SOCK_STREAM',
                 "cannot listen on '{run}/vmnet/fault-n1.sock': socket: "
                 'Too many open files', nth=2),
     for_a_while('accept4', 'EMFILE', VMM_LISTEN,
