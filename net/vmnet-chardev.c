@@ -6,8 +6,10 @@
  * the socket down: vmnetd is lost then, as far as vhost-user knows.  The link
  * goes down, what the guest wanted goes on, and the socket connects again.
  *
- * While guest memory is logged, for a migration, 7.2 ends itself when
- * vhost-user fails: there it goes on waiting.
+ * In one place 7.2 ends itself when vhost-user fails, and goes on waiting here:
+ * where a migration has guest memory logged, its first step.  Before that vmnetd
+ * is asked on its other socket whether it answers at all, and if it does not
+ * vhost-user is stopped: a device that is stopped is not told of the log.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -26,6 +28,10 @@
 #include "hw/virtio/vhost.h"
 #include "net/vhost_net.h"
 #endif
+#if QEMU_VERSION_MAJOR < 9
+#include "migration/misc.h"
+#include "qapi/qapi-commands-net.h"
+#endif
 
 #define TYPE_CHARDEV_VMNET "chardev-vmnet"
 OBJECT_DECLARE_SIMPLE_TYPE(VmnetChardev, CHARDEV_VMNET)
@@ -38,11 +44,13 @@ OBJECT_DECLARE_SIMPLE_TYPE(VmnetChardev, CHARDEV_VMNET)
  * VmnetChardev:
  * @nc: QEMU's vhost-user, once that is set up
  * @gave_up: an answer was overdue
+ * @migration: while there is @nc
  */
 struct VmnetChardev {
     SocketChardev parent;
     NetClientState *nc;
     bool gave_up;
+    Notifier migration;
 };
 
 static int (*socket_sync_read)(Chardev *chr, const uint8_t *buf, int len);
@@ -61,12 +69,24 @@ static void set_retry(SocketChardev *s, int64_t ms)
 static bool may_give_up(const VmnetChardev *v)
 {
 #if QEMU_VERSION_MAJOR < 10     /* the first known not to end itself */
-    return !global_dirty_tracking
-           && !(v->nc && get_vhost_net(v->nc)
-                && get_vhost_net(v->nc)->dev.log_enabled);
+    struct vhost_net *net = v->nc ? get_vhost_net(v->nc) : NULL;
+
+    return !global_dirty_tracking || !net || !net->dev.started
+           || net->dev.log_enabled;
 #else
     return true;
 #endif
+}
+
+static void give_up(VmnetChardev *v)
+{
+    v->gave_up = true;
+    error_report("chardev '%s': vmnetd does not answer", CHARDEV(v)->label);
+    qio_channel_shutdown(SOCKET_CHARDEV(v)->ioc, QIO_CHANNEL_SHUTDOWN_BOTH,
+                         NULL);
+    if (v->nc) {
+        set_retry(SOCKET_CHARDEV(v), RETRY_LATE_MS);
+    }
 }
 
 /* Returns: false if nothing has come for longer than anything may wait */
@@ -90,13 +110,13 @@ static int vmnet_chr_sync_read(Chardev *chr, const uint8_t *buf, int len)
     SocketChardev *s = SOCKET_CHARDEV(chr);
 
     if (s->state == TCP_CHARDEV_STATE_CONNECTED && may_give_up(v)) {
-        v->gave_up = !is_in_time(s->sioc->fd);
-        if (v->nc) {
-            set_retry(s, v->gave_up ? RETRY_LATE_MS : RETRY_MS);
-        }
-        if (v->gave_up) {
-            error_report("chardev '%s': vmnetd does not answer", chr->label);
-            qio_channel_shutdown(s->ioc, QIO_CHANNEL_SHUTDOWN_BOTH, NULL);
+        if (!is_in_time(s->sioc->fd)) {
+            give_up(v);
+        } else {
+            v->gave_up = false;
+            if (v->nc) {
+                set_retry(s, RETRY_MS);
+            }
         }
     }
     return socket_sync_read(chr, buf, len);
@@ -133,10 +153,50 @@ Chardev *vmnet_chardev_new(const char *path, const char *name, Error **errp)
     return qemu_chardev_new(label, TYPE_CHARDEV_VMNET, &backend, NULL, errp);
 }
 
+#if QEMU_VERSION_MAJOR < 9
+static bool vmnetd_answers(VmnetNetdev *netdev)
+{
+    g_autofree char *version = vmnet_core_command(netdev->core, "query-version",
+                                                  NULL, NULL);
+
+    return version;
+}
+
+static void migration_changed(Notifier *notifier, void *migration)
+{
+    VmnetChardev *v = container_of(notifier, VmnetChardev, migration);
+    VmnetNetdev *netdev = vmnet_netdev_of(v->nc);
+
+    if (netdev && migration_in_setup(migration)
+        && SOCKET_CHARDEV(v)->state == TCP_CHARDEV_STATE_CONNECTED
+        && !vmnetd_answers(netdev)) {
+        give_up(v);
+        qmp_set_link(v->nc->name, false, NULL);
+    }
+}
+#endif
+
 void vmnet_chardev_attached(Chardev *chr, NetClientState *nc)
 {
-    CHARDEV_VMNET(chr)->nc = nc;
+    VmnetChardev *v = CHARDEV_VMNET(chr);
+
+    v->nc = nc;
     set_retry(SOCKET_CHARDEV(chr), RETRY_MS);
+#if QEMU_VERSION_MAJOR < 9
+    v->migration.notify = migration_changed;
+    add_migration_state_change_notifier(&v->migration);
+#endif
+}
+
+static void vmnet_chardev_finalize(Object *object)
+{
+#if QEMU_VERSION_MAJOR < 9
+    VmnetChardev *v = CHARDEV_VMNET(object);
+
+    if (v->nc) {
+        remove_migration_state_change_notifier(&v->migration);
+    }
+#endif
 }
 
 static void vmnet_chardev_class_init(ObjectClass *oc,
@@ -159,6 +219,7 @@ static const TypeInfo vmnet_chardev_type = {
     .name = TYPE_CHARDEV_VMNET,
     .parent = TYPE_CHARDEV_SOCKET,
     .instance_size = sizeof(VmnetChardev),
+    .instance_finalize = vmnet_chardev_finalize,
     .class_init = vmnet_chardev_class_init,
 };
 

@@ -91,3 +91,60 @@ void vmnet_expect_refusal(const char *const *arguments, const char *text)
         g_error("'%s' instead of '%s'", message, text);
     }
 }
+
+/* Of a process's threads: when they could have run, but others did. */
+static gint64 waited_us_of(const char *process)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%s/task", process);
+    GDir *threads = g_dir_open(path, 0, NULL);
+    const char *thread;
+    gint64 sum_us = 0;
+
+    while (threads && (thread = g_dir_read_name(threads))) {
+        g_autofree char *file = g_strdup_printf("%s/%s/schedstat", path, thread);
+        g_autofree char *text = NULL;
+
+        if (g_file_get_contents(file, &text, NULL, NULL)) {
+            const char *second = strchr(text, ' ');
+
+            sum_us += second ? g_ascii_strtoll(second, NULL, 10) / 1000 : 0;
+        }
+    }
+    if (threads) {
+        g_dir_close(threads);
+    }
+    return sum_us;
+}
+
+/* Of us and of our children, QEMU among them. */
+static gint64 waited_us(void)
+{
+    g_autofree char *text = NULL;
+    g_auto(GStrv) children = NULL;
+    gint64 sum_us = waited_us_of("self");
+    char **child;
+
+    if (!g_file_get_contents("/proc/thread-self/children", &text, NULL, NULL)) {
+        return sum_us;
+    }
+    children = g_strsplit(g_strstrip(text), " ", -1);
+    for (child = children; *child; child++) {
+        sum_us += waited_us_of(*child);
+    }
+    return sum_us;
+}
+
+void vmnet_clock_start(VmnetClock *clock)
+{
+    clock->begin_us = g_get_monotonic_time();
+    clock->begin_waited_us = waited_us();
+}
+
+void vmnet_expect_within(const VmnetClock *clock, int limit_ms)
+{
+    gint64 took_us = g_get_monotonic_time() - clock->begin_us;
+    gint64 waited = waited_us() - clock->begin_waited_us;
+
+    /* A thread that has ended takes its share along. */
+    g_assert_cmpint((took_us - MAX(waited, 0)) / 1000, <, limit_ms);
+}

@@ -18,4 +18,17 @@ void vmnet_expect_error(QDict *response, const char *text);
 /** vmnet_expect_refusal: QEMU ends with @text when started with @arguments. */
 void vmnet_expect_refusal(const char *const *arguments, const char *text);
 
+/**
+ * VmnetClock: how long something took, the time left out in which QEMU or this
+ * test could have run and the machine ran others instead.
+ */
+typedef struct VmnetClock {
+    gint64 begin_us;
+    gint64 begin_waited_us;
+} VmnetClock;
+
+void vmnet_clock_start(VmnetClock *clock);
+/** vmnet_expect_within: less than @limit_ms since vmnet_clock_start(). */
+void vmnet_expect_within(const VmnetClock *clock, int limit_ms);
+
 #endif
