@@ -24,6 +24,9 @@
  * entering  answers, what a forward lets in, and where guests' own addresses are
  *           routed, all
  *
+ * forwards  also for 127.0.0.1, not for ::1: the kernel routes no answer there that
+ *           comes in elsewhere, and has no route_localnet for IPv6
+ *
  * A verdict of another's table stands beside ours: an accept here lets nothing
  * pass that is dropped there.
  *
@@ -74,7 +77,8 @@ static bool is_forward(const PrivRules *rules, const PrivForward *forward)
            prefix->addr.family != AF_UNSPEC &&
            ip_prefix_contains(prefix, guest) &&
            (host->family == AF_UNSPEC ||
-            (host->family == guest->family && !ip_addr_is_group(host)));
+            (host->family == guest->family && !ip_addr_is_group(host) &&
+             (host->family == AF_INET || !ip_addr_is_loopback(host))));
 }
 
 static bool are_addresses(const PrivRules *rules)
@@ -328,8 +332,8 @@ static void add_one_forward(GString *text, const PrivForward *forward)
     char addr[IP_STRLEN], match[IP_STRLEN + 32];
 
     if (host->family == AF_UNSPEC || ip_addr_is_any(host)) {
-        snprintf(match, sizeof(match), "meta nfproto %s",
-                 is_v4 ? "ipv4" : "ipv6");
+        snprintf(match, sizeof(match), "%s",
+                 is_v4 ? "meta nfproto ipv4" : "ip6 daddr != ::1");
     } else {
         snprintf(match, sizeof(match), "%s daddr %s", family,
                  ip_addr_format(host, addr));

@@ -30,7 +30,8 @@ typedef enum PrivRulesMode {
  * PrivForward:
  * @proto: IPPROTO_TCP or IPPROTO_UDP
  * @host: address of the host's; ip_addr_is_any(): each of that family;
- *     AF_UNSPEC: each of the guest's family
+ *     AF_UNSPEC: each of the guest's family; never ::1, from which the kernel
+ *     translates nothing
  * @guest: of the network, of the same family
  */
 typedef struct PrivForward {
