@@ -42,8 +42,8 @@ int nft_each_rule(uint8_t family, const char *table, const char *chain,
                   void (*each)(void *opaque, const NftRule *rule),
                   void *opaque);
 
-/** nft_open: before there is a sandbox, as it reads files. */
-bool nft_open(GError **error);
+/** nft_is_built: whether there can be transactions. */
+bool nft_is_built(GError **error);
 void nft_close(void);
 
 /** nft_run: @commands as of nft(8), in one transaction. */

@@ -35,8 +35,7 @@ static unsigned firewalls;
 
 bool priv_rules_open(const char *state_dir, uint32_t mark, GError **error)
 {
-    if (!nft_open(error) || !settings_open(state_dir, error)) {
-        nft_close();
+    if (!nft_is_built(error) || !settings_open(state_dir, error)) {
         return false;
     }
     record_dir = g_strdup(state_dir);

@@ -30,7 +30,7 @@ typedef struct Setting {
 } Setting;
 
 static int dir_fd = -1;
-static GPtrArray *settings;     /* (element-type Setting) */
+static GPtrArray *settings;     /* (element-type Setting); NULL: not read */
 
 static bool fail(GError **error, const char *what)
 {
@@ -147,10 +147,13 @@ static bool write_record(GError **error)
     return ok;
 }
 
+static void read_record(void);
+
 static Setting *find(const char *path)
 {
     unsigned i;
 
+    read_record();
     for (i = 0; i < settings->len; i++) {
         Setting *setting = g_ptr_array_index(settings, i);
 
@@ -195,18 +198,25 @@ static void read_line(const char *line)
     }
 }
 
+/* At first use: it is of the process that has died before this one. */
 static void read_record(void)
 {
-    g_autofree char *text = g_malloc(RECORD_MAX + 1);
+    g_autofree char *text = NULL;
     g_auto(GStrv) lines = NULL;
     size_t len = 0;
     ssize_t got;
     unsigned i;
-    int fd = openat(dir_fd, RECORD, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    int fd;
 
+    if (settings) {
+        return;
+    }
+    settings = g_ptr_array_new_with_free_func(setting_free);
+    fd = openat(dir_fd, RECORD, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0) {
         return;
     }
+    text = g_malloc(RECORD_MAX + 1);
     while (len < RECORD_MAX &&
            (got = read(fd, text + len, RECORD_MAX - len)) > 0) {
         len += got;
@@ -236,8 +246,6 @@ bool settings_open(const char *dir, GError **error)
         settings_close();
         return false;
     }
-    settings = g_ptr_array_new_with_free_func(setting_free);
-    read_record();
     return true;
 }
 
@@ -307,6 +315,7 @@ GPtrArray *settings_changed_interfaces(const char *family, const char *name)
     GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
     unsigned i;
 
+    read_record();
     for (i = 0; i < settings->len; i++) {
         const Setting *setting = g_ptr_array_index(settings, i);
         g_auto(GStrv) words = g_strsplit(setting->path, "/", 5);
@@ -332,6 +341,7 @@ bool settings_restore(const char *ifname, GError **error)
     bool ok = true;
     unsigned i;
 
+    read_record();
     for (i = settings->len; i > 0; i--) {
         const Setting *setting = g_ptr_array_index(settings, i - 1);
 

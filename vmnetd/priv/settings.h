@@ -21,7 +21,8 @@
 #define SETTING_VALUE_MAX 16
 
 /**
- * settings_open: the record of an earlier process is read.
+ * settings_open: the record is read when it is needed, by this process or by a
+ * child of its.
  * @dir: made if missing; of root and nobody else
  */
 bool settings_open(const char *dir, GError **error);
