@@ -203,8 +203,8 @@ def test_leaves_nothing(lan, system):
 
 
 def kill_all(system):
-    """Supervisor, engine and vmnetd-priv at once."""
-    pids = [*system.pids(), system.priv_pid()]
+    """Supervisor, engine, vmnetd-priv and its keeper at once."""
+    pids = [*system.pids(), *system.priv_pids()]
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     for pid in pids:
@@ -341,3 +341,15 @@ def test_real_guest(bridge_lan, bridge_system):
         assert address.startswith('10.55.0.1')
         assert guest.run('ping -c 1 -W 2 ' + ROUTER).status == 0
         assert pings(bridge_lan.host, address)
+
+
+def test_vmnetd_priv_that_dies(lan, guests):
+    """Guests do not notice; the next one makes and removes as it did."""
+    first = guests.addressed()
+    keeper, pid = guests.system.priv_pids()
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: guests.system.priv_pids()[1:] not in ([], [pid]))
+    assert guests.system.priv_pids()[0] == keeper
+    second = guests.addressed()
+    assert pings(first, ROUTER) and pings(second, ROUTER)
+    assert len(lan.ours()) == (2 if lan.ifname == 'eth0' else 1)

@@ -6,10 +6,12 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import os
 import shutil
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 
 from lib import netns
+from lib.lan import Plain, SystemInstance
 from lib.routed import TOOL, Routed, ask, who
 
 pytestmark = [
@@ -364,3 +366,59 @@ def test_docker_can_read_our_rules(net):
     assert net.host.call('iptables-nft', '-S', 'DOCKER-USER') == \
         '-N DOCKER-USER\n-A DOCKER-USER -j RETURN\n'
     net.host.call('nft', 'flush ruleset')
+
+
+def mark_of(state_dir):
+    """As vmnetd has it in the comments of its tables."""
+    value = 5381
+    for byte in state_dir.encode():
+        value = (value * 33 + byte) & 0xffffffff
+    return 'vmnetd %08x' % (value | 1 << 31)
+
+
+@pytest.fixture
+def system():
+    """An instance, not started, in a namespace with nothing in it."""
+    host = Plain()
+    made = SystemInstance(SimpleNamespace(host=host))
+    yield made
+    made.stop()
+    host.close()
+
+
+def test_next_start_removes_what_a_killed_one_left(system):
+    """By vmnetd-priv as it is confined, which dies if it is confined too much."""
+    if without_libnftables():
+        pytest.skip('built without libnftables')
+    host, mark = system.lan.host, mark_of(os.path.join(system.system, 'state'))
+    record = os.path.join(os.path.dirname(system.socket), 'rules', 'settings')
+    os.makedirs(os.path.dirname(record), 0o700)
+    before = host.call('nft', 'list', 'ruleset')
+    host.call('nft', 'add table inet vmnet-theirs; '
+              'add table inet vmnet-ours { comment "%s"; }' % mark)
+    host.call('nft', DOCKER_RULES)
+    host.call('nft', 'insert rule ip filter DOCKER-USER accept comment "%s '
+              'vmnet-ours"' % mark)
+    host.call('sysctl', '-qw', 'net.ipv4.conf.lo.forwarding=1')
+    with open(record, 'w', encoding='ascii') as text:
+        text.write('ipv4/conf/lo/forwarding 0 1 -\n')
+    system.start(env={'VMNET_SECCOMP': 'kill'})
+    assert host.call('sysctl', '-n', 'net.ipv4.conf.lo.forwarding') == '0\n'
+    assert not os.path.exists(record)
+    left = host.call('nft', 'list', 'ruleset')
+    assert 'vmnet-ours' not in left and 'table inet vmnet-theirs' in left
+    assert 'died' not in system.stderr()
+    host.call('nft', 'flush ruleset')
+    assert host.call('nft', 'list', 'ruleset') == before
+
+
+def test_record_in_a_directory_of_the_users(system):
+    """Whoever could write it would have root write settings of his choice."""
+    folder = os.path.join(os.path.dirname(system.socket), 'rules')
+    os.makedirs(folder, 0o700)
+    os.chown(folder, 65534, -1)
+    with open(os.path.join(folder, 'settings'), 'w', encoding='ascii') as text:
+        text.write('ipv4/conf/lo/forwarding 1 0 -\n')
+    system.start()
+    assert system.lan.host.call('sysctl', '-n',
+                                'net.ipv4.conf.lo.forwarding') == '0\n'

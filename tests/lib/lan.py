@@ -140,6 +140,25 @@ class Lan:
             namespace.close()
 
 
+def children(pid):
+    """Process ids."""
+    try:
+        with open('/proc/%d/task/%d/children' % (pid, pid),
+                  encoding='ascii') as text:
+            return [int(word) for word in text.read().split()]
+    except OSError:
+        return []
+
+
+def name(pid):
+    """As ps shows it, with a newline."""
+    try:
+        with open('/proc/%d/comm' % pid, encoding='ascii') as text:
+            return text.read()
+    except OSError:
+        return ''
+
+
 class SystemInstance(Instance):
     """vmnetd --system on @lan's host."""
 
@@ -161,12 +180,13 @@ class SystemInstance(Instance):
             '--state-dir', os.path.join(self.system, 'state'), *options,
             prefix=['ip', 'netns', 'exec', self.lan.host.name], **more)
 
+    def priv_pids(self):
+        """Of what keeps rights: the keeper, and vmnetd-priv if it is there."""
+        pids = [self.daemon.pid]
+        for expected in ('vmnetd-keeper\n', 'vmnetd-priv\n'):
+            pids += [pid for pid in children(pids[-1]) if name(pid) == expected]
+        return pids[1:]
+
     def priv_pid(self):
-        """Process id of vmnetd-priv, a child of what was started."""
-        children = '/proc/%d/task/%d/children' % ((self.daemon.pid,) * 2)
-        with open(children, encoding='ascii') as text:
-            for pid in map(int, text.read().split()):
-                with open('/proc/%d/comm' % pid, encoding='ascii') as name:
-                    if name.read() == 'vmnetd-priv\n':
-                        return pid
-        raise LookupError('vmnetd-priv')
+        """Process id of vmnetd-priv."""
+        return self.priv_pids()[1]

@@ -17,20 +17,24 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "control/keeper.h"
 #include "control/log.h"
 #include "control/sandbox.h"
 #include "priv/rights.h"
+#include "priv/rules.h"
 #include "priv/serve.h"
 #include "vmnet/error.h"
 
-/* All that priv/ does, what it is written in included. */
+/* All that priv/ does, what it is written in and libnftables included. */
 static const char *const priv_syscalls[] = {
-    "brk", "clock_gettime", "close", "exit", "exit_group", "fstat", "futex",
-    "getpid", "getrandom", "gettid", "gettimeofday", "ioctl", "madvise",
-    "mmap", "mprotect", "mremap", "munmap", "newfstatat", "open", "openat",
-    "poll", "ppoll", "recvfrom", "recvmsg", "restart_syscall", "rseq",
-    "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sendmsg", "sendto",
-    "socket", "stat", "write",
+    "bind", "brk", "clock_gettime", "close", "exit", "exit_group", "fcntl",
+    "fstat", "futex", "getdents64", "geteuid", "getpid", "getrandom",
+    "getsockname", "getsockopt", "gettid", "gettimeofday", "getuid", "ioctl",
+    "lseek", "madvise", "mmap", "mprotect", "mremap", "munmap", "newfstatat",
+    "open", "openat", "poll", "ppoll", "pselect6", "read", "recvfrom",
+    "recvmsg", "renameat", "renameat2", "restart_syscall", "rseq",
+    "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "select", "sendmsg",
+    "sendto", "setsockopt", "socket", "stat", "unlinkat", "write",
 #if defined(__SANITIZE_ADDRESS__)
     "sigaltstack",
 #endif
@@ -192,30 +196,56 @@ static void close_all_but(int a, int b)
     syscall(SYS_close_range, (unsigned)high + 1, ~0u, 0);
 }
 
-static G_GNUC_NORETURN void priv_main(int fd, const PrivPolicy *policy)
+/* As root, for whom alone it is: a directory of the user's is none for it. */
+static void open_rules(const System *system, uint32_t mark)
 {
-    static const char *const writable[] = { "/dev", NULL };
+    g_autofree char *dir = g_build_filename(system->runtime_dir, "rules", NULL);
+    g_autoptr(GError) error = NULL;
+
+    if (!priv_rules_open(dir, mark, &error)) {
+        g_message("no networks by the kernel: %s", error->message);
+    }
+}
+
+static void enter_sandbox(void)
+{
     static const char *const none[] = { NULL };
+    g_autofree const char **writable = g_new0(const char *, 2 +
+        g_strv_length((char **)priv_rules_paths()));
     const SandboxLists lists = {
         .read_write = writable,
         .removal = none,
         .read_only = none,
         .syscalls = priv_syscalls,
     };
+    unsigned i;
+
+    writable[0] = "/dev";
+    for (i = 0; priv_rules_paths()[i]; i++) {
+        writable[i + 1] = priv_rules_paths()[i];
+    }
+    sandbox_enter(&lists);
+}
+
+static G_GNUC_NORETURN void priv_main(int fd, const System *system,
+                                      const PrivPolicy *policy)
+{
     g_autoptr(GError) error = NULL;
 
-    prctl(PR_SET_NAME, "vmnetd-priv", 0, 0, 0);
     /* It ends when nobody is left who could ask. */
     signal(SIGTERM, SIG_IGN);
     signal(SIGINT, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
     close_all_but(fd, log_fd());
     log_only_write();
+    open_rules(system, policy->mark);
     if (!rights_keep_network(&error)) {
         g_critical("priv: %s", error->message);
         _exit(1);
     }
-    sandbox_enter(&lists);
+    keeper_start();
+    prctl(PR_SET_NAME, "vmnetd-priv", 0, 0, 0);
+    enter_sandbox();
     priv_serve(fd, policy);
     _exit(0);
 }
@@ -238,7 +268,7 @@ int system_start_priv(const System *system, const Options *options,
     pid = fork();
     if (pid == 0) {
         close(fds[0]);
-        priv_main(fds[1], &policy);
+        priv_main(fds[1], system, &policy);
     }
     close(fds[1]);
     if (pid < 0) {

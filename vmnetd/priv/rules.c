@@ -38,7 +38,8 @@ bool priv_rules_open(const char *state_dir, uint32_t mark, GError **error)
     if (!nft_is_built(error) || !settings_open(state_dir, error)) {
         return false;
     }
-    record_dir = g_strdup(state_dir);
+    /* Without root's rights its name leads nowhere. */
+    record_dir = g_strdup_printf("/proc/self/fd/%d", settings_dir());
     g_snprintf(comment, sizeof(comment), "vmnetd %08x", mark);
     return true;
 }
@@ -244,7 +245,7 @@ bool priv_rules_remove(const char *name, GError **error)
 
 bool priv_rules_sweep(GError **error)
 {
-    return priv_rules_remove(NULL, error);
+    return !comment[0] || priv_rules_remove(NULL, error);
 }
 
 unsigned priv_rules_firewalls(void)

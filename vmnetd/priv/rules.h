@@ -94,7 +94,10 @@ bool priv_rules_install(const PrivRules *rules, GError **error);
  */
 bool priv_rules_remove(const char *name, GError **error);
 
-/** priv_rules_sweep: as priv_rules_remove() of all, a predecessor's included. */
+/**
+ * priv_rules_sweep: as priv_rules_remove() of all, a predecessor's included.
+ * Good also if it was not opened.
+ */
 bool priv_rules_sweep(GError **error);
 
 /**

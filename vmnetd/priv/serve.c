@@ -19,6 +19,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include "priv/rules.h"
 #include "priv/serve-internal.h"
 
 #include <errno.h>
@@ -69,10 +70,21 @@ static bool has_mac(const PrivRequest *request)
            !priv_is_all_zero(request->mac, sizeof(request->mac));
 }
 
+/* What is left of rules is logged: no engine could do anything about it. */
+static int remove_made(PrivServer *server)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!priv_rules_sweep(&error)) {
+        g_warning("priv: rules are left behind: %s", error->message);
+    }
+    return priv_remove_macvtaps(server);
+}
+
 static void do_reset(PrivServer *server, const PrivRequest *request,
                      PrivResult *result)
 {
-    priv_went_well(result, priv_remove_macvtaps(server));
+    priv_went_well(result, remove_made(server));
 }
 
 /**
@@ -221,7 +233,7 @@ void priv_serve(int fd, const PrivPolicy *policy)
     }
     while (serve_one(&server)) {
     }
-    errnum = priv_remove_macvtaps(&server);
+    errnum = remove_made(&server);
     if (errnum) {
         g_warning("priv: what was made is left behind: %s", g_strerror(errnum));
     }

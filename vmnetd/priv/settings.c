@@ -249,6 +249,11 @@ bool settings_open(const char *dir, GError **error)
     return true;
 }
 
+int settings_dir(void)
+{
+    return dir_fd;
+}
+
 void settings_close(void)
 {
     g_clear_pointer(&settings, g_ptr_array_unref);

@@ -27,6 +27,8 @@
  */
 bool settings_open(const char *dir, GError **error);
 void settings_close(void);
+/** settings_dir: its descriptor. */
+int settings_dir(void);
 
 /** settings_get: @path: below SETTINGS_ROOT.  Returns: whether it is there. */
 bool settings_get(const char *path, char ret_value[SETTING_VALUE_MAX]);
