@@ -7,13 +7,13 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=${VMNET_BUILD:-$top/build}
 guest=${VMNET_GUEST:-$build/guest}      # kernel and initramfs
 
-packages_build="gcc libc6-dev meson ninja-build pkg-config libglib2.0-dev libseccomp-dev python3"
+packages_build="gcc libc6-dev meson ninja-build pkg-config libglib2.0-dev libseccomp-dev libnftables-dev python3"
 packages_guest="qemu-system-x86 busybox-static dpkg xz-utils +linux-image-cloud-amd64"
 packages_test="python3-pytest python3-pytest-timeout python3-pytest-xdist
     python3-scapy python3-docutils iperf3 udhcpc
     isc-dhcp-client bind9-dnsutils ndisc6 strace iproute2 iputils-ping procps
     qemu-utils socat util-linux netcat-openbsd dpdk-dev bubblewrap
-    cpio git"
+    cpio git nftables iptables"
 packages_all="libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients"
 packages_bench="iperf3 passt slirp4netns iproute2 util-linux"
 

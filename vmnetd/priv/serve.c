@@ -19,7 +19,6 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "priv/rules.h"
 #include "priv/serve-internal.h"
 
 #include <errno.h>
@@ -27,6 +26,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "priv/rules.h"
 
 void priv_set_outcome(PrivResult *result, PrivOutcome outcome)
 {
