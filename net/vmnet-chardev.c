@@ -16,7 +16,6 @@
 #include "qemu/osdep.h"
 #include <poll.h>
 #include "chardev/char-socket.h"
-#include "hw/qdev-core.h"
 #include "io/channel.h"
 #include "qapi/error.h"
 #include "qapi/qapi-types-char.h"

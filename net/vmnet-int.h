@@ -13,6 +13,11 @@
 #include "qemu/queue.h"
 #include "qemu/timer.h"
 #include "vmnet-core.h"
+#if __has_include("hw/core/qdev.h")     /* where it has moved to */
+#include "hw/core/qdev.h"
+#else
+#include "hw/qdev-core.h"
+#endif
 
 /**
  * VmnetKnown: what vmnetd has told of a netdev and its network.

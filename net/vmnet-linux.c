@@ -13,7 +13,6 @@
  */
 #include "qemu/osdep.h"
 #include "clients.h"
-#include "hw/qdev-core.h"
 #include "net/eth.h"
 #include "qapi/error.h"
 #include "qemu/iov.h"

@@ -48,7 +48,14 @@ static void set_offloads(NetClientState *nc, bool csum, bool tso4, bool tso6,
     }
 }
 
-#ifdef VMNET_HAS_USO
+#if QEMU_VERSION_MAJOR > 10 \
+    || (QEMU_VERSION_MAJOR == 10 && QEMU_VERSION_MINOR >= 2)
+void vmnet_set_offload(NetClientState *nc, const NetOffloads *offloads)
+{
+    set_offloads(nc, offloads->csum, offloads->tso4, offloads->tso6,
+                 offloads->ecn, offloads->uso4 && offloads->uso6);
+}
+#elif defined(VMNET_HAS_USO)
 void vmnet_set_offload(NetClientState *nc, int csum, int tso4, int tso6,
                        int ecn, int ufo, int uso4, int uso6)
 {

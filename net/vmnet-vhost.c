@@ -24,7 +24,6 @@
 #include "qemu/osdep.h"
 #include "chardev/char.h"
 #include "clients.h"
-#include "hw/qdev-core.h"
 #include "hw/virtio/virtio.h"
 #include "net/vhost_net.h"
 #include "qapi/error.h"
