@@ -248,8 +248,8 @@ static bool tcp_syn_rcvd(TcpFlow *f, const IpPacket *ip, const TcpHeader *tcp,
         tcp_send_rst(f->nat, ip, tcp, now_ms);
         return false;
     }
+    /* If there is data already, its event has come. */
     tcp_set_state(f, TCP_STATE_ESTABLISHED);
-    f->readable = true;
     return true;
 }
 
