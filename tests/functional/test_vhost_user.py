@@ -60,13 +60,14 @@ def boot(daemon):
         yield functools.partial(guests.start, memory=MIB)
 
 
-@pytest.mark.parametrize('nic', ['', ',packed=on', ',mrg_rxbuf=off',
-                                 ',event_idx=off,indirect_desc=off'])
-def test_guest_gets_a_lease_pings_and_downloads(daemon, boot, nic):
+@pytest.mark.parametrize('nic, queues', [
+    ('', ''), (',packed=on,mq=on', ',queues=2'), (',mrg_rxbuf=off', ''),
+    (',event_idx=off,indirect_desc=off', '')])
+def test_guest_gets_a_lease_pings_and_downloads(daemon, boot, nic, queues):
     body = random.Random(1).randbytes(1 << 20)
     server = services.HttpServer({'/x': body})
     with daemon.qmp() as client:
-        guest = boot('vu', vhost_options(export(client), nic))
+        guest = boot('vu', vhost_options(export(client), nic, queues))
         guest.wait_ready()
         lease = guest.dhcp()
         assert lease

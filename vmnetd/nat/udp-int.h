@@ -40,7 +40,7 @@ typedef struct UdpSocketOps {
  * @mac: of the guest
  * @run_max: datagrams that are longer are not sent as a run (udp-send.c)
  * @expected: bytes of room that a message probably needs (udp-receive.c)
- * @head: of what came last; AF_UNSPEC: nothing yet
+ * @head: of what came last, where the guest has several queues; else AF_UNSPEC
  */
 struct UdpSocket {
     const UdpSocketOps *ops;

@@ -410,8 +410,12 @@ static void deliver_staged(UdpDelivery *d, const UdpMessage *message,
 static void deliver_ask(UdpDelivery *d, const UdpMessage *message)
 {
     UdpSocket *sock = d->sock;
-    NatHead head = udp_head(sock, message), *last = &sock->head;
+    NatHead head, *last = &sock->head;
 
+    if (!d->room.is_by_flow) {
+        return;
+    }
+    head = udp_head(sock, message);
     if (head.sport == last->sport && head.dport == last->dport &&
         head.ip.proto == last->ip.proto &&
         ip_addr_equal(&head.ip.src, &last->ip.src) &&
@@ -419,10 +423,8 @@ static void deliver_ask(UdpDelivery *d, const UdpMessage *message)
         return;
     }
     sock->head = head;
-    if (d->room.is_by_flow) {
-        deliver_frames(d);
-        d->room = nat_room(sock->nat, &sock->wait, &head, d->now_ms);
-    }
+    deliver_frames(d);
+    d->room = nat_room(sock->nat, &sock->wait, &head, d->now_ms);
 }
 
 /* @message, which @source, slot @i and its big buffer, holds from @offset on. */
