@@ -116,8 +116,8 @@ def test_host_is_on_the_network(lan, guests):
 def test_ipv6(lan, guests):
     guest = guests.add()
     prefix = guests.network()['ipv6-prefix'].split('::')[0] + ':'
-    until(lambda: prefix in guest.call('ip', '-6', 'addr', 'show', 'dev',
-                                       'eth0', 'scope', 'global'))
+    until(lambda: prefix in guest.call('ip', '-6', 'addr', 'show', 'dev', 'eth0',
+                                       'scope', 'global', '-tentative'))
     words = guest.call('ip', '-6', '-o', 'addr', 'show', 'dev', 'eth0',
                        'scope', 'global').split()
     address, = (word.split('/')[0] for word in words if
