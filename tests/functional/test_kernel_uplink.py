@@ -9,11 +9,14 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
 
 from lib import netns
+from lib.instance import is_running
 from lib.lab import udhcpc
 from lib.lan import HOST, ROUTER, Lan, SystemInstance
 from lib.qmp import QmpError
@@ -54,7 +57,6 @@ class Guests:
 
     def add(self, kind='vmnet-shared', **options):
         """One with an address by DHCP, and what DHCP said."""
-        options.setdefault('uplink', 'kernel')
         guest = TapGuest(self.client, kind=kind, **options)
         self.made.append(guest)
         lease = udhcpc(guest, self.folder)
@@ -96,6 +98,47 @@ def until(condition):
         time.sleep(0.02)
 
 
+def everything(lan):
+    """All of the host that a network could have changed."""
+    found = lan.state()
+    found['ruleset'] = lan.host.call('nft', '-s', 'list', 'ruleset')
+    found['settings'] = sorted(lan.host.call(
+        'sh', '-c', 'grep -rs . /proc/sys/net/ipv4/ip_forward '
+        '/proc/sys/net/ipv4/conf /proc/sys/net/ipv6/conf || true').splitlines())
+    return found
+
+
+ANSWER = '''
+import socket, sys
+with socket.create_server(('::', int(sys.argv[1])), family=socket.AF_INET6,
+                          dualstack_ipv6=True) as server:
+    print('ready', flush=True)
+    while True:
+        peer, address = server.accept()
+        with peer:
+            peer.sendall(address[0].replace('::ffff:', '').encode())
+'''
+ASK = '''
+import socket, sys
+with socket.create_connection((sys.argv[1], int(sys.argv[2])), 3) as peer:
+    print(peer.recv(100).decode(), end='')
+'''
+
+
+def serve(namespace, port):
+    """A service that tells clients their address."""
+    server = namespace.popen(sys.executable, '-c', ANSWER, str(port),
+                             stdout=subprocess.PIPE)
+    assert server.line() == 'ready\n'
+    return server
+
+
+def seen_as(namespace, address, port):
+    """Which client that service sees; None: none."""
+    done = namespace.run(sys.executable, '-c', ASK, address, str(port))
+    return done.stdout if done.returncode == 0 else None
+
+
 def test_host_is_on_the_network(lan, guests):
     guest, other = guests.add(), guests.add()
     network = guests.network()
@@ -120,6 +163,7 @@ def test_ipv6(lan, guests):
                                        'scope', 'global', '-tentative'))
     words = guest.call('ip', '-6', '-o', 'addr', 'show', 'dev', 'eth0',
                        'scope', 'global').split()
+    until(lambda: 'tentative' not in guest.call('ip', '-6', 'addr'))
     address, = (word.split('/')[0] for word in words if
                 word.startswith(prefix))
     assert pings(lan.host, address, '-6')
@@ -156,8 +200,61 @@ def test_host_mode(lan, guests):
     assert not pings(guest, ROUTER) and not pings(guest, HOST)
 
 
+def test_guests_leave_by_the_host(lan, guests):
+    guest = guests.add()
+    # The router has no way back to the guest's own address.
+    assert pings(guest, ROUTER)
+    serve(lan.router, 8000)
+    assert seen_as(guest, ROUTER, 8000) == HOST
+    transfer(guest, lan.router, ROUTER, 20)
+    # Nobody comes in without a forward, nor from network to network.
+    lan.router.call('ip', 'route', 'add', guest.ip, 'via', HOST)
+    assert not pings(lan.router, guest.ip)
+    other = guests.add(network='other')
+    assert other.ip.rsplit('.', 1)[0] != guest.ip.rsplit('.', 1)[0]
+    assert not pings(guest, other.ip) and not pings(guest, other.gateway)
+    assert pings(other, ROUTER)
+
+
+def test_without_nat(lan, guests):
+    guests.client.call('network-add', name='plain', mode='shared', nat44=False,
+                       lifetime='client', **{'external-interface': 'eth0'})
+    guest = guests.add(network='plain')
+    assert not pings(guest, ROUTER)
+    lan.router.call('ip', 'route', 'add', guest.ip, 'via', HOST)
+    assert pings(guest, ROUTER) and pings(lan.router, guest.ip)
+
+
+def test_forwards(lan, guests):
+    guest = guests.add(hostfwd=['tcp::8080-:8000'])
+    other = guests.add()
+    serve(guest, 8000)
+    assert seen_as(lan.router, HOST, 8080) == ROUTER
+    assert seen_as(lan.host, '127.0.0.1', 8080) == guest.gateway
+    assert seen_as(lan.host, HOST, 8080) == guest.gateway
+    # By IPv6, for a guest's IPv4 address: by the forward's socket.
+    assert seen_as(lan.host, '::1', 8080) == guest.gateway
+    for address in (HOST, guest.gateway):
+        assert seen_as(other, address, 8080) == guest.gateway
+        assert seen_as(guest, address, 8080) == guest.gateway
+    with pytest.raises(QmpError, match='cannot listen on 0.0.0.0:8080/tcp: '
+                       'Address already in use'):
+        guests.client.call('forward-add', netdev=other.netdev, host_port=8080,
+                           guest_port=1)
+    guests.client.call('forward-remove', host_port=8080)
+    until(lambda: seen_as(lan.router, HOST, 8080) is None)
+    assert seen_as(lan.host, '127.0.0.1', 8080) is None
+
+
+def test_forwards_in_host_mode(lan, guests):
+    guest = guests.add('vmnet-host', hostfwd=['tcp::8080-:8000'])
+    serve(guest, 8000)
+    assert seen_as(lan.host, '127.0.0.1', 8080) == guest.gateway
+    assert seen_as(lan.router, HOST, 8080) == guest.gateway
+
+
 def test_leaves_nothing(lan, system, tmp_path):
-    before = lan.state()
+    before = everything(lan)
     system.start()
     guests = Guests(system, tmp_path)
     guests.add()
@@ -171,7 +268,25 @@ def test_leaves_nothing(lan, system, tmp_path):
     with system.qmp() as client:
         client.call('quit')
     system.daemon.wait(10)
-    until(lambda: lan.state() == before)
+    until(lambda: everything(lan) == before)
+
+
+def test_next_start_removes_what_a_killed_one_left(lan, system, tmp_path):
+    before = everything(lan)
+    system.start()
+    guests = Guests(system, tmp_path)
+    guests.add(hostfwd=['tcp:127.0.0.1:8080-:8000'])
+    pids = [*system.pids(), system.priv_pid()]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    system.daemon.wait(10)
+    until(lambda: not any(map(is_running, pids)))
+    guests.close()
+    assert 'table inet vmnet-shared' in everything(lan)['ruleset']
+    system.start()
+    assert everything(lan) == before
 
 
 def test_engine_that_dies(lan, guests, system, tmp_path):

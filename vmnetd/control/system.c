@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <netinet/in.h>
 #include <pwd.h>
 #include <signal.h>
 #include <string.h>
@@ -182,6 +183,20 @@ bool system_share_socket(const System *system, const QmpSocket *sock,
 
 /* The privileged process */
 
+/* The first port that a user without rights may bind. */
+static uint16_t first_port(void)
+{
+    g_autofree char *text = NULL;
+    guint64 value = IPPORT_RESERVED;
+
+    if (g_file_get_contents("/proc/sys/net/ipv4/ip_unprivileged_port_start",
+                            &text, NULL, NULL)) {
+        g_ascii_string_to_unsigned(g_strstrip(text), 10, 0, G_MAXUINT16,
+                                   &value, NULL);
+    }
+    return value;
+}
+
 static void close_all_but(int a, int b)
 {
     int low = MIN(a, b), high = MAX(a, b);
@@ -256,6 +271,7 @@ int system_start_priv(const System *system, const Options *options,
     const PrivPolicy policy = {
         .bridged = options_bridged(options),
         .mark = priv_mark(system->state_dir),
+        .first_port = first_port(),
     };
     int fds[2];
     pid_t pid;

@@ -83,6 +83,43 @@ static bool check(const Network *network, const NetworkForwardConfig *config,
     return true;
 }
 
+static void rules_changed(const Network *network)
+{
+    if (network->kernel) {
+        network_kernel_rules_changed(network->kernel);
+    }
+}
+
+/* One that lets a single client in is left to sockets. */
+static bool is_for_kernel(const NetworkForward *forward)
+{
+    const NetworkForwardConfig *config = &forward->config;
+
+    return forward->uplink && !config->client_port &&
+           config->guest.addr.family != AF_UNSPEC &&
+           (config->host.addr.family == AF_UNSPEC ||
+            config->host.addr.family == config->guest.addr.family);
+}
+
+unsigned network_forwards_rules(const Network *network,
+                                PrivForward ret_forwards[PRIV_FORWARDS_MAX])
+{
+    unsigned i, n = 0;
+
+    for (i = 0; i < network->forwards->len && n < PRIV_FORWARDS_MAX; i++) {
+        const NetworkForward *forward = g_ptr_array_index(network->forwards, i);
+
+        if (is_for_kernel(forward)) {
+            ret_forwards[n++] = (PrivForward) {
+                .proto = forward->config.proto,
+                .host = forward->config.host,
+                .guest = forward->config.guest,
+            };
+        }
+    }
+    return n;
+}
+
 /* @uplink: (transfer full) (nullable) */
 static NetworkForward *forward_append(Network *network,
                                       const NetworkForwardConfig *config,
@@ -94,6 +131,7 @@ static NetworkForward *forward_append(Network *network,
     forward->config = *config;
     forward->uplink = uplink;
     g_ptr_array_add(network->forwards, forward);
+    rules_changed(network);
     return forward;
 }
 
@@ -144,6 +182,7 @@ static void forward_free(NetworkForward *forward)
 {
     uplink_forward_free(forward->uplink);
     g_ptr_array_remove(forward->network->forwards, forward);
+    rules_changed(forward->network);
     g_free(forward->error);
     g_free(forward);
 }
@@ -296,6 +335,7 @@ void network_forwards_follow(Network *network, uint32_t port)
         }
         forward->config.guest.addr = addr;
         uplink_forward_set_guest(forward->uplink, &addr);
+        rules_changed(network);
         reg->ops.forward_moved(reg->opaque, network, forward);
     }
 }

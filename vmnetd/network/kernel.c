@@ -13,6 +13,11 @@
  * room.  The host asks guests for their MAC addresses itself, and is told their
  * answers (UplinkOps.neighbour); theirs for its own the gateway answers.
  *
+ * What the kernel is to forward it is told as a whole (PrivRules), again whenever
+ * forwards or the host's routes have changed.  A forward has its sockets as with
+ * the other uplink: they keep the port, and take what the kernel cannot, such as
+ * IPv6 for a guest's IPv4 address.
+ *
  * The tap goes with its descriptor.  If somebody removes it, it is made again.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -35,6 +40,8 @@ struct NetworkKernel {
     Priv *priv;
     char ifname[IF_NAMESIZE];
     Port *port;
+    LoopTimer *rules_timer;
+    bool has_rules;
 };
 
 static void choose_ifname(const char *name, char ret_ifname[IF_NAMESIZE])
@@ -59,6 +66,62 @@ static void on_lost(void *opaque, const char *reason)
 }
 
 static const PortEvents port_events = { .disconnected = on_lost };
+
+/* Rules */
+
+static void collect_rules(const NetworkKernel *kernel, PrivRules *ret_rules)
+{
+    const Network *network = kernel->network;
+    const NetworkSettings *settings = &network->settings;
+
+    *ret_rules = (PrivRules) {
+        .mode = network->mode == NETWORK_MODE_SHARED ? PRIV_RULES_SHARED
+                                                     : PRIV_RULES_HOST,
+        .prefix = network->state.addresses.prefix,
+        .gateway = ip_addr_v4(network->state.addresses.gateway),
+        .nat44 = settings->nat44,
+        .nat66 = settings->nat66,
+        .mtu_bytes = settings->mtu_bytes,
+    };
+    memcpy(ret_rules->name, kernel->ifname, IF_NAMESIZE);
+    memcpy(ret_rules->external, settings->external_interface, IF_NAMESIZE);
+    if (network_has_ipv6(network)) {
+        ret_rules->prefix6 = network->state.prefix6;
+        ret_rules->gateway6 = network_gateway6(network);
+    }
+    ret_rules->n_forwards = network_forwards_rules(network,
+                                                   ret_rules->forwards);
+}
+
+static bool set_rules(NetworkKernel *kernel, GError **error)
+{
+    PrivRules rules;
+
+    collect_rules(kernel, &rules);
+    if (!priv_set_rules(kernel->priv, &rules, error)) {
+        return false;
+    }
+    kernel->has_rules = true;
+    return true;
+}
+
+static void on_rules_timer(void *opaque, int64_t now_ms)
+{
+    NetworkKernel *kernel = opaque;
+    g_autoptr(GError) error = NULL;
+
+    if (!set_rules(kernel, &error)) {
+        g_warning("network %s: %s", kernel->network->name, error->message);
+    }
+}
+
+/* Once a turn of the loop, however many changes there are. */
+void network_kernel_rules_changed(NetworkKernel *kernel)
+{
+    loop_timer_arm(kernel->rules_timer, loop_now_ms());
+}
+
+/* The tap */
 
 static bool join(NetworkKernel *kernel, GError **error)
 {
@@ -105,8 +168,10 @@ bool network_kernel_start(Network *network, GError **error)
     kernel->port = port_new(network->reg->config.loop, network->sw,
                             SWITCH_PORT_HOST, network->settings.mtu_bytes,
                             &port_events, kernel);
+    kernel->rules_timer = loop_timer_new(network->reg->config.loop,
+                                         on_rules_timer, kernel);
     network->kernel = kernel;
-    if (!join(kernel, error)) {
+    if (!join(kernel, error) || !set_rules(kernel, error)) {
         g_prefix_error(error, "network '%s': ", network->name);
         return false;
     }
@@ -118,6 +183,10 @@ void network_kernel_free(NetworkKernel *kernel)
     if (!kernel) {
         return;
     }
+    if (kernel->has_rules) {
+        priv_no_rules(kernel->priv, kernel->ifname);
+    }
+    loop_timer_free(kernel->rules_timer);
     port_free(kernel->port);
     g_free(kernel);
 }
@@ -127,9 +196,11 @@ void network_kernel_host_changed(NetworkKernel *kernel)
     g_autoptr(GError) error = NULL;
 
     if (port_is_connected(kernel->port)) {
+        network_kernel_rules_changed(kernel);
         return;
     }
     if (join(kernel, &error)) {
+        network_kernel_rules_changed(kernel);
         g_message("network %s: the host's interface '%s' is there again",
                   kernel->network->name, kernel->ifname);
     } else {

@@ -160,6 +160,8 @@ void network_bridged_port_free(Network *network, Port *port);
 bool network_kernel_start(Network *network, GError **error);
 void network_kernel_free(NetworkKernel *kernel);
 void network_kernel_host_changed(NetworkKernel *kernel);
+/** network_kernel_rules_changed: forwards are others now. */
+void network_kernel_rules_changed(NetworkKernel *kernel);
 /** network_kernel_ifname: what the host's interface is called. */
 const char *network_kernel_ifname(const NetworkKernel *kernel);
 
@@ -178,6 +180,12 @@ void network_to_host(void *opaque, const Frame *frame, int64_t now_ms);
 void network_forwards_start(Network *network);
 /** network_forwards_stop: all that are left. */
 void network_forwards_stop(Network *network);
+/**
+ * network_forwards_rules: those that the host's kernel can do, the first
+ * PRIV_FORWARDS_MAX of them. Returns: how many
+ */
+unsigned network_forwards_rules(const Network *network,
+                                PrivForward ret_forwards[PRIV_FORWARDS_MAX]);
 /** network_forwards_follow: leases changed: tell forwards by port. */
 void network_forwards_follow(Network *network, uint32_t port);
 

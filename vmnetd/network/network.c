@@ -225,14 +225,29 @@ IpAddr network_gateway6(const Network *network)
     return addr;
 }
 
-/* Chooses where none was written. */
+/*
+ * Where none was written, it is the kernel if this instance may tell it what to
+ * do, and can; a network by sockets is better than none.
+ */
 static bool start_kernel(Network *network, GError **error)
 {
-    if (network->settings.uplink == NETWORK_UPLINK_DEFAULT) {
-        network->settings.uplink = NETWORK_UPLINK_SOCKETS;
+    NetworkSettings *settings = &network->settings;
+    g_autoptr(GError) why = NULL;
+
+    if (settings->uplink == NETWORK_UPLINK_KERNEL) {
+        return network_kernel_start(network, error);
     }
-    return network->settings.uplink == NETWORK_UPLINK_SOCKETS ||
-           network_kernel_start(network, error);
+    if (settings->uplink == NETWORK_UPLINK_DEFAULT &&
+        network->reg->config.priv && !settings->host_loopback) {
+        if (network_kernel_start(network, &why)) {
+            settings->uplink = NETWORK_UPLINK_KERNEL;
+            return true;
+        }
+        g_warning("%s: the uplink is sockets", why->message);
+        g_clear_pointer(&network->kernel, network_kernel_free);
+    }
+    settings->uplink = NETWORK_UPLINK_SOCKETS;
+    return true;
 }
 
 static bool make_uplink(Network *network, GError **error)
@@ -284,7 +299,9 @@ static void update_router6(Network *network)
     const HostTable *host = host_table(network->reg->host);
 
     gateway_set_router6(network->gateway,
-                        network->settings.nat66 && host->default6_ifindex, loop_now_ms());
+                        (network->settings.nat66 || network->kernel) &&
+                        network->mode == NETWORK_MODE_SHARED &&
+                        host->default6_ifindex, loop_now_ms());
     network_gateway_arm(network);
 }
 

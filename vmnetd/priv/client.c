@@ -100,6 +100,8 @@ static const struct {
         "is a port of a bridge or bond: name that instead" },
     [PRIV_NOT_OURS] = { VMNET_NOT_AUTHORIZED, "was not made here" },
     [PRIV_TOO_MANY] = { VMNET_FAILURE, "there are too many interfaces" },
+    [PRIV_NO_KERNEL] = { VMNET_SETUP_INCOMPLETE,
+        "the kernel was not told what to forward; vmnetd's log says why" },
     [PRIV_EXISTS] = { VMNET_SHARING_SERVICE_BUSY, "exists already" },
 };
 
@@ -184,6 +186,18 @@ int priv_macvtap(Priv *priv, const char *ifname, const MacAddr *mac,
     return ask_fd(priv, &request, sizeof(request), ifname, ret_name, error);
 }
 
+/* Of AF_UNSPEC nothing is written. */
+static void write_addr(uint8_t *bytes, const IpAddr *addr)
+{
+    uint32_t v4 = htonl(addr->v4);
+
+    if (addr->family == AF_INET) {
+        memcpy(bytes, &v4, sizeof(v4));
+    } else if (addr->family == AF_INET6) {
+        memcpy(bytes, &addr->v6, sizeof(addr->v6));
+    }
+}
+
 int priv_gateway_tap(Priv *priv, const PrivNetwork *network, GError **error)
 {
     PrivGatewayRequest request = {
@@ -191,15 +205,11 @@ int priv_gateway_tap(Priv *priv, const PrivNetwork *network, GError **error)
         .gateway.mtu_bytes = network->mtu_bytes,
         .gateway.prefix4_len = network->prefix_len,
     };
-    uint32_t v4 = htonl(network->gateway.v4);
     char name[IF_NAMESIZE];
 
     memcpy(request.head.mac, network->mac.b, sizeof(request.head.mac));
-    memcpy(request.gateway.gateway4, &v4, sizeof(v4));
-    if (network->gateway6.family == AF_INET6) {
-        memcpy(request.gateway.gateway6, &network->gateway6.v6,
-               sizeof(request.gateway.gateway6));
-    }
+    write_addr(request.gateway.gateway4, &network->gateway);
+    write_addr(request.gateway.gateway6, &network->gateway6);
     return ask_fd(priv, &request.head, sizeof(request), network->name, name,
                   error);
 }
@@ -222,6 +232,44 @@ static void ask_or_warn(Priv *priv, PrivType type, const char *ifname)
 void priv_remove(Priv *priv, const char *name)
 {
     ask_or_warn(priv, PRIV_REMOVE, name);
+}
+
+void priv_no_rules(Priv *priv, const char *name)
+{
+    ask_or_warn(priv, PRIV_NO_RULES, name);
+}
+
+bool priv_set_rules(Priv *priv, const PrivRules *rules, GError **error)
+{
+    PrivRulesRequest request = {
+        .head.type = PRIV_RULES,
+        .head.flags = (rules->mode == PRIV_RULES_SHARED ? PRIV_SHARED : 0) |
+                      (rules->nat44 ? PRIV_NAT44 : 0) |
+                      (rules->nat66 ? PRIV_NAT66 : 0),
+        .gateway.mtu_bytes = rules->mtu_bytes,
+        .gateway.prefix4_len = rules->prefix.len,
+        .n_forwards = rules->n_forwards,
+    };
+    char name[IF_NAMESIZE];
+    unsigned i;
+    int fd;
+
+    write_addr(request.gateway.gateway4, &rules->gateway);
+    write_addr(request.gateway.gateway6, &rules->gateway6);
+    memcpy(request.external, rules->external, IF_NAMESIZE);
+    for (i = 0; i < rules->n_forwards; i++) {
+        const PrivForward *forward = &rules->forwards[i];
+        PrivForwardEntry *entry = &request.forwards[i];
+
+        entry->proto = forward->proto;
+        entry->family = forward->guest.addr.family;
+        entry->host_port = forward->host.port;
+        entry->guest_port = forward->guest.port;
+        write_addr(entry->host, &forward->host.addr);
+        write_addr(entry->guest, &forward->guest.addr);
+    }
+    return ask(priv, &request.head, sizeof(request), rules->name, &fd, name,
+               error);
 }
 
 Priv *priv_new(int fd)

@@ -5,6 +5,8 @@
  * interfaces with names of ours.  The MAC address of such an interface is the
  * gateway's.  IPv6 is left out where the host has none.
  *
+ * Rules are for interfaces that were made here.
+ *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include <errno.h>
@@ -58,17 +60,24 @@ static bool is_gateway6(const uint8_t addr[16])
     return addr[0] == 0xfd && priv_is_all_zero(addr + 8, 7) && addr[15] == 1;
 }
 
-bool priv_is_gateway(const PrivRequest *head)
+static bool is_gateway(const char ifname[IF_NAMESIZE],
+                       const PrivGateway *gateway)
 {
-    const PrivGateway *gateway = &((const PrivGatewayRequest *)head)->gateway;
-
-    return !head->flags && priv_is_name(head->ifname) && !(head->mac[0] & 1) &&
-           !priv_is_all_zero(head->mac, sizeof(head->mac)) &&
-           g_str_has_prefix(head->ifname, PRIV_GATEWAY_PREFIX) &&
+    return priv_is_name(ifname) &&
+           g_str_has_prefix(ifname, PRIV_GATEWAY_PREFIX) &&
            is_gateway4(gateway_v4(gateway), gateway->prefix4_len) &&
            (!has_ipv6(gateway) || is_gateway6(gateway->gateway6)) &&
            gateway->mtu_bytes >= MTU_MIN && gateway->mtu_bytes <= MTU_MAX &&
            !gateway->zero;
+}
+
+bool priv_is_gateway(const PrivRequest *head)
+{
+    const PrivGatewayRequest *request = (const PrivGatewayRequest *)head;
+
+    return !head->flags && !(head->mac[0] & 1) &&
+           !priv_is_all_zero(head->mac, sizeof(head->mac)) &&
+           is_gateway(head->ifname, &request->gateway);
 }
 
 /*
@@ -138,5 +147,160 @@ void priv_do_gateway_tap(PrivServer *server, const PrivRequest *head,
         priv_set_outcome(result, PRIV_EXISTS);
     } else if (priv_went_well(result, errnum)) {
         priv_went_well(result, set_up(server, result->answer.ifname, request));
+    }
+}
+
+/* Rules */
+
+static bool is_forward(const PrivForwardEntry *entry)
+{
+    bool is_v4 = entry->family == AF_INET;
+
+    return (entry->proto == IPPROTO_TCP || entry->proto == IPPROTO_UDP) &&
+           (is_v4 || entry->family == AF_INET6) && entry->host_port &&
+           entry->guest_port &&
+           (!is_v4 || (priv_is_all_zero(entry->host + 4, 12) &&
+                       priv_is_all_zero(entry->guest + 4, 12)));
+}
+
+bool priv_is_rules(const PrivRequest *head)
+{
+    const PrivRulesRequest *request = (const PrivRulesRequest *)head;
+    bool has_external = request->external[0];
+    unsigned i;
+
+    if ((head->flags & ~(PRIV_SHARED | PRIV_NAT44 | PRIV_NAT66)) ||
+        !priv_is_all_zero(head->mac, sizeof(head->mac)) ||
+        !is_gateway(head->ifname, &request->gateway) ||
+        !(has_external ? priv_is_name(request->external)
+                       : priv_is_all_zero(request->external, IF_NAMESIZE)) ||
+        ((has_external || head->flags) && !(head->flags & PRIV_SHARED)) ||
+        request->n_forwards > PRIV_FORWARDS_MAX) {
+        return false;
+    }
+    for (i = 0; i < request->n_forwards; i++) {
+        if (!is_forward(&request->forwards[i])) {
+            return false;
+        }
+    }
+    return priv_is_all_zero(request->forwards + i, (PRIV_FORWARDS_MAX - i) *
+                            sizeof(request->forwards[0]));
+}
+
+static IpAddr read_addr(uint8_t family, const uint8_t bytes[16])
+{
+    IpAddr addr = { .family = family };
+
+    if (family == AF_INET) {
+        return ip_addr_v4((uint32_t)bytes[0] << 24 | bytes[1] << 16 |
+                          bytes[2] << 8 | bytes[3]);
+    }
+    memcpy(&addr.v6, bytes, sizeof(addr.v6));
+    return addr;
+}
+
+static void read_rules(const PrivRulesRequest *request, PrivRules *rules)
+{
+    const PrivGateway *gateway = &request->gateway;
+    unsigned i;
+
+    *rules = (PrivRules) {
+        .mode = request->head.flags & PRIV_SHARED ? PRIV_RULES_SHARED
+                                                  : PRIV_RULES_HOST,
+        .prefix = { ip_addr_v4(gateway_v4(gateway) &
+                               ip_len_to_mask(gateway->prefix4_len)),
+                    gateway->prefix4_len },
+        .gateway = ip_addr_v4(gateway_v4(gateway)),
+        .nat44 = request->head.flags & PRIV_NAT44,
+        .nat66 = request->head.flags & PRIV_NAT66,
+        .mtu_bytes = gateway->mtu_bytes,
+        .n_forwards = request->n_forwards,
+    };
+    memcpy(rules->name, request->head.ifname, IF_NAMESIZE);
+    memcpy(rules->external, request->external, IF_NAMESIZE);
+    if (has_ipv6(gateway)) {
+        rules->gateway6 = read_addr(AF_INET6, gateway->gateway6);
+        rules->prefix6 = (IpPrefix) { rules->gateway6, PREFIX6_LEN };
+        rules->prefix6.addr.v6.s6_addr[15] = 0;
+    }
+    for (i = 0; i < request->n_forwards; i++) {
+        const PrivForwardEntry *entry = &request->forwards[i];
+
+        rules->forwards[i] = (PrivForward) {
+            .proto = entry->proto,
+            .host = { read_addr(entry->family, entry->host), entry->host_port },
+            .guest = { read_addr(entry->family, entry->guest),
+                       entry->guest_port },
+        };
+    }
+}
+
+/* A port of the system's stays whose it is. */
+static bool are_ports_allowed(const PrivServer *server,
+                              const PrivRulesRequest *request)
+{
+    unsigned i;
+
+    for (i = 0; i < request->n_forwards; i++) {
+        if (request->forwards[i].host_port < server->policy->first_port) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_our_tap(PrivServer *server, const char *ifname,
+                       PrivResult *result)
+{
+    Link link;
+    int errnum = links_get(server->nl, ifname, &link);
+
+    if (errnum == ENODEV) {
+        priv_set_outcome(result, PRIV_NO_INTERFACE);
+        return false;
+    }
+    if (!priv_went_well(result, errnum)) {
+        return false;
+    }
+    if (strcmp(link.kind, "tun") != 0 ||
+        link.group != server->policy->mark) {
+        priv_set_outcome(result, PRIV_NOT_OURS);
+        return false;
+    }
+    return true;
+}
+
+void priv_do_rules(PrivServer *server, const PrivRequest *head,
+                   PrivResult *result)
+{
+    const PrivRulesRequest *request = (const PrivRulesRequest *)head;
+    g_autoptr(GError) error = NULL;
+    PrivRules rules;
+
+    if (!is_our_tap(server, head->ifname, result)) {
+        return;
+    }
+    if (!are_ports_allowed(server, request)) {
+        priv_set_outcome(result, PRIV_NOT_ALLOWED);
+        return;
+    }
+    read_rules(request, &rules);
+    if (!priv_rules_install(&rules, &error)) {
+        g_warning("priv: interface '%s': %s", rules.name, error->message);
+        priv_set_outcome(result, PRIV_NO_KERNEL);
+    }
+}
+
+/* Those of a tap that is gone may be removed as well: they have our mark. */
+void priv_do_no_rules(PrivServer *server, const PrivRequest *head,
+                      PrivResult *result)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!g_str_has_prefix(head->ifname, PRIV_GATEWAY_PREFIX)) {
+        priv_set_outcome(result, PRIV_NOT_OURS);
+    } else if (!priv_rules_remove(head->ifname, &error)) {
+        g_warning("priv: interface '%s': %s", head->ifname, error->message);
+        priv_set_outcome(result, PRIV_NO_KERNEL);
     }
 }

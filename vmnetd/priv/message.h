@@ -27,6 +27,8 @@ typedef enum PrivType {
     PRIV_MACVTAP,       /* a macvtap on interface @ifname, with address @mac */
     PRIV_REMOVE,        /* @ifname is a macvtap that was made */
     PRIV_GATEWAY_TAP,   /* @ifname is a tap to be made with address @mac */
+    PRIV_RULES,         /* of the network whose tap @ifname was made */
+    PRIV_NO_RULES,
 } PrivType;
 
 /**
@@ -46,6 +48,10 @@ typedef struct PrivRequest {
 
 /** PRIV_MACVTAP: it exchanges no frames with others on the same interface. */
 #define PRIV_PRIVATE 1u
+/** PRIV_RULES: the network's mode, and what is translated. */
+#define PRIV_SHARED 1u
+#define PRIV_NAT44 2u
+#define PRIV_NAT66 4u
 
 /**
  * PrivGateway: the host's interface on a network; addresses in network order
@@ -71,6 +77,7 @@ typedef enum PrivOutcome {
     PRIV_NOT_OURS,      /* to be removed, and not made here */
     PRIV_TOO_MANY,
     PRIV_EXISTS,        /* to be made, and there already */
+    PRIV_NO_KERNEL,     /* rules: the log says what the kernel lacks */
     PRIV_FAILED,        /* @errnum says why */
 } PrivOutcome;
 
@@ -91,5 +98,32 @@ typedef struct PrivGatewayRequest {
     PrivRequest head;
     PrivGateway gateway;
 } PrivGatewayRequest;
+
+/**
+ * PrivForwardEntry: addresses are of @family (AF_INET in the first 4 bytes), in
+ * network order; @host all 0: any
+ */
+typedef struct PrivForwardEntry {
+    uint8_t proto, family;
+    uint16_t host_port, guest_port;
+    uint8_t host[16], guest[16];
+} PrivForwardEntry;
+
+/**
+ * PrivRulesRequest: PRIV_RULES
+ * @external: as PrivRequest.ifname, or all 0
+ * @forwards: those after the first @n_forwards are all 0
+ */
+typedef struct PrivRulesRequest {
+    PrivRequest head;
+    PrivGateway gateway;
+    char external[IF_NAMESIZE];
+    uint32_t n_forwards;
+    PrivForwardEntry forwards[PRIV_FORWARDS_MAX];
+} PrivRulesRequest;
+
+_Static_assert(sizeof(PrivForwardEntry) == 38, "PrivForwardEntry has a hole");
+_Static_assert(sizeof(PrivRulesRequest) == 80 + 38 * PRIV_FORWARDS_MAX,
+               "PrivRulesRequest has a hole");
 
 #endif

@@ -11,6 +11,7 @@
 
 #include <glib.h>
 #include <net/if.h>
+#include "priv/rules.h"
 #include "proto/addr.h"
 
 typedef struct Priv Priv;
@@ -65,6 +66,13 @@ typedef struct PrivNetwork {
  * Returns: its descriptor (transfer full); -1 with @error.
  */
 int priv_gateway_tap(Priv *priv, const PrivNetwork *network, GError **error);
+
+/**
+ * priv_set_rules: what the kernel does for a network whose tap was made, in the
+ * place of former rules; see priv_rules_install().
+ */
+bool priv_set_rules(Priv *priv, const PrivRules *rules, GError **error);
+void priv_no_rules(Priv *priv, const char *name);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Priv, priv_free)
 

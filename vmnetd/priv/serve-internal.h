@@ -5,7 +5,7 @@
  *              answers, logs
  *   check.c    what is allowed
  *   tap.c, macvtap.c   what is made
- *   gateway.c  the host's interfaces on networks
+ *   gateway.c  the host's interfaces on networks, and their rules
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -70,6 +70,11 @@ void priv_do_remove(PrivServer *server, const PrivRequest *request,
 bool priv_is_gateway(const PrivRequest *request);
 void priv_do_gateway_tap(PrivServer *server, const PrivRequest *request,
                          PrivResult *result);
+bool priv_is_rules(const PrivRequest *request);
+void priv_do_rules(PrivServer *server, const PrivRequest *request,
+                   PrivResult *result);
+void priv_do_no_rules(PrivServer *server, const PrivRequest *request,
+                      PrivResult *result);
 /** priv_remove_macvtaps: those of this instance. Returns: 0 or an errno. */
 int priv_remove_macvtaps(PrivServer *server);
 

@@ -10,9 +10,12 @@
  *   make       taps that join bridges, and macvtaps on interfaces, that the
  *              policy allows, and taps by which the host is on a network of
  *              private addresses: PRIV_LINKS_MAX at most
+ *   forward    between these networks and where the host's routes lead, and
+ *              what comes to the host at ports that users may have
  *   remove     what was made here
  *
- * No address, route or setting of an interface of the host's changes.
+ * No address or route of an interface of the host's changes, and of its settings
+ * those that forwarding needs (rules.h), until it is over.
  *
  * What is left behind: PRIV_RESET, the first request of every engine, removes
  * what one had that was killed at whatever moment.
@@ -113,6 +116,10 @@ static const Kind kinds[] = {
                       priv_do_remove },
     [PRIV_GATEWAY_TAP] = { "host's tap", sizeof(PrivGatewayRequest),
                            priv_is_gateway, priv_do_gateway_tap },
+    [PRIV_RULES] = { "rules of", sizeof(PrivRulesRequest), priv_is_rules,
+                     priv_do_rules },
+    [PRIV_NO_RULES] = { "removal of rules of", sizeof(PrivRequest),
+                        has_name_alone, priv_do_no_rules },
 };
 
 /* Returns: NULL: it makes no sense. */
@@ -138,6 +145,7 @@ static void audit(const Kind *kind, const PrivRequest *request,
         [PRIV_WRONG_KIND] = "of another kind", [PRIV_IS_DOWN] = "down",
         [PRIV_HAS_MASTER] = "another's port", [PRIV_NOT_OURS] = "not ours",
         [PRIV_TOO_MANY] = "too many", [PRIV_EXISTS] = "there already",
+        [PRIV_NO_KERNEL] = "not made",
     };
     const PrivAnswer *answer = &result->answer;
 
@@ -183,6 +191,7 @@ static bool serve_one(PrivServer *server)
     union {
         PrivRequest head;
         PrivGatewayRequest gateway;
+        PrivRulesRequest rules;
     } message = { 0 };
     const PrivRequest *request = &message.head;
     PrivResult result = { .made_fd = -1 };

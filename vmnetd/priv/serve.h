@@ -14,11 +14,13 @@
 /**
  * PrivPolicy:
  * @bridged: NULL-terminated: interfaces that may be bridged to; NULL: all
- * @mark: of this instance: macvtaps of group @mark are its own; not 0
+ * @mark: of this instance: interfaces of group @mark are its own; not 0
+ * @first_port: of those that users may have
  */
 typedef struct PrivPolicy {
     const char *const *bridged;
     uint32_t mark;
+    uint16_t first_port;
 } PrivPolicy;
 
 /** priv_mark: of the instance whose state is in @state_dir. */
