@@ -50,7 +50,9 @@ static void run(const char *command)
 
 static void start_server(Fixture *f, uint32_t mark)
 {
-    const PrivPolicy policy = { .bridged = allowed, .mark = mark };
+    const PrivPolicy policy = {
+        .bridged = allowed, .mark = mark, .first_port = 1024,
+    };
     int fds[2];
 
     g_assert_cmpint(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds),
@@ -200,7 +202,7 @@ static void test_refused(Fixture *f, const void *unused)
 /* Every byte of a request that means nothing must be 0. */
 static void test_malformed(Fixture *f, const void *unused)
 {
-    static const uint32_t types[] = { 0, 5, 6, 0xffffffff };
+    static const uint32_t types[] = { 0, 5, 6, 8, 9, 0xffffffff };
     PrivRequest bad[10];
     uint8_t bytes[2 * sizeof(PrivRequest)] = { 0 };
     unsigned n = 0, i;
@@ -410,6 +412,83 @@ static void test_gateway_tap(Fixture *f, const void *unused)
     g_assert_cmpint(links_get(f->nl, "vmnet-test", &tap), ==, ENODEV);
 }
 
+static PrivRulesRequest rules_request(void)
+{
+    PrivRulesRequest request = {
+        .head = request_of(PRIV_RULES, "vmnet-test"),
+        .gateway = gateway_request().gateway,
+        .external = "eth0",
+        .n_forwards = 1,
+        .forwards[0] = {
+            .proto = IPPROTO_TCP, .family = AF_INET,
+            .host_port = 8080, .guest_port = 80,
+            .guest = { 192, 168, 107, 5 },
+        },
+    };
+
+    request.head.flags = PRIV_SHARED | PRIV_NAT44;
+    return request;
+}
+
+static PrivOutcome ask_rules(Fixture *f, const PrivRulesRequest *request)
+{
+    return ask_bytes(f, request, sizeof(*request)).outcome;
+}
+
+static void test_rules_malformed(Fixture *f, const void *unused)
+{
+    PrivRulesRequest bad[17];
+    unsigned n = 0, i;
+
+    for (i = 0; i < G_N_ELEMENTS(bad); i++) {
+        bad[i] = rules_request();
+    }
+    strcpy(bad[n++].head.ifname, "eth0");
+    bad[n++].head.flags = PRIV_SHARED | 8;
+    bad[n++].head.flags = PRIV_NAT44;
+    bad[n++].head.flags = 0;            /* with an external interface */
+    bad[n++].head.mac[0] = 2;
+    bad[n++].gateway.prefix4_len = 33;
+    strcpy(bad[n++].external, "eth 0");
+    bad[n++].external[15] = 'x';
+    memset(bad[n++].external, 'x', IF_NAMESIZE);
+    bad[n++].n_forwards = PRIV_FORWARDS_MAX + 1;
+    bad[n++].n_forwards = UINT32_MAX;
+    bad[n++].n_forwards = 0;            /* with something in the first */
+    bad[n++].forwards[0].proto = IPPROTO_ICMP;
+    bad[n++].forwards[0].family = AF_UNSPEC;
+    bad[n++].forwards[0].host_port = 0;
+    bad[n++].forwards[0].guest[4] = 1;
+    bad[n++].forwards[PRIV_FORWARDS_MAX - 1].host[15] = 1;
+    g_assert_cmpuint(n, ==, G_N_ELEMENTS(bad));
+    for (i = 0; i < n; i++) {
+        g_test_message("%u", i);
+        g_assert_cmpuint(ask_rules(f, &bad[i]), ==, PRIV_BAD_REQUEST);
+    }
+    g_assert_cmpuint(ask_bytes(f, &bad[0], sizeof(bad[0]) - 1).outcome, ==,
+                     PRIV_BAD_REQUEST);
+}
+
+/* Only for what was made here, and for ports that users may have. */
+static void test_rules_refused(Fixture *f, const void *unused)
+{
+    PrivRulesRequest request = rules_request();
+    PrivRequest none = request_of(PRIV_NO_RULES, "eth0");
+    Link tap;
+
+    g_assert_cmpuint(ask(f, &none).outcome, ==, PRIV_NOT_OURS);
+    g_assert_cmpuint(ask_rules(f, &request), ==, PRIV_NO_INTERFACE);
+    run("ip tuntap add vmnet-test mode tap");
+    g_assert_cmpuint(ask_rules(f, &request), ==, PRIV_NOT_OURS);
+    g_assert_cmpint(links_get(f->nl, "vmnet-test", &tap), ==, 0);
+    g_assert_cmpint(links_set_group(f->nl, tap.ifindex, MARK), ==, 0);
+    request.forwards[0].host_port = 1023;
+    g_assert_cmpuint(ask_rules(f, &request), ==, PRIV_NOT_ALLOWED);
+    request.forwards[0].host_port = 1024;
+    /* This process has not opened them. */
+    g_assert_cmpuint(ask_rules(f, &request), ==, PRIV_NO_KERNEL);
+}
+
 /* The kernel may have no macvtap. */
 static int make_macvtap(Priv *priv, char name[IF_NAMESIZE])
 {
@@ -545,6 +624,8 @@ int main(int argc, char **argv)
         { "/priv/bridge-tap", test_bridge_tap },
         { "/priv/gateway-malformed", test_gateway_malformed },
         { "/priv/gateway-tap", test_gateway_tap },
+        { "/priv/rules-malformed", test_rules_malformed },
+        { "/priv/rules-refused", test_rules_refused },
         { "/priv/macvtap", test_macvtap },
         { "/priv/leftovers", test_leftovers },
         { "/priv/end", test_end },
