@@ -8,6 +8,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,11 +21,13 @@ from lib.instance import is_running
 from lib.lab import udhcpc
 from lib.lan import HOST, ROUTER, Lan, SystemInstance
 from lib.qmp import QmpError
+from lib.routed import without_libnftables
 from lib.tap_guest import TapGuest
 from lib.transfer import transfer
 
 pytestmark = [
     pytest.mark.skipif(bool(netns.missing()), reason=str(netns.missing())),
+    pytest.mark.skipif(not shutil.which('nft'), reason='needs nft'),
     pytest.mark.xdist_group('kernel_uplink'),
 ]
 
@@ -32,6 +35,8 @@ pytestmark = [
 @pytest.fixture
 def lan(tmp_path):
     """The network that the host is on anyway."""
+    if without_libnftables():
+        pytest.skip('built without libnftables')
     made = Lan(str(tmp_path), bridge=False)
     yield made
     made.close()
@@ -276,7 +281,7 @@ def test_next_start_removes_what_a_killed_one_left(lan, system, tmp_path):
     system.start()
     guests = Guests(system, tmp_path)
     guests.add(hostfwd=['tcp:127.0.0.1:8080-:8000'])
-    pids = [*system.pids(), system.priv_pid()]
+    pids = [*system.pids(), *system.priv_pids()]
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     for pid in pids:

@@ -5,14 +5,13 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 import os
 import shutil
-import subprocess
 from types import SimpleNamespace
 
 import pytest
 
 from lib import netns
 from lib.lan import Plain, SystemInstance
-from lib.routed import TOOL, Routed, ask, who
+from lib.routed import Routed, ask, who, without_libnftables
 
 pytestmark = [
     pytest.mark.skipif(bool(netns.missing()), reason=str(netns.missing())),
@@ -27,13 +26,6 @@ GUEST, GUEST6 = '192.168.107.2', 'fd00:107::2'
 GATEWAY, GATEWAY6 = '192.168.107.1', 'fd00:107::1'
 FORWARDS = ['forward=%s,any,8080,%s,80' % (kind, address)
             for kind in ('tcp', 'udp') for address in (GUEST, GUEST6)]
-
-
-def without_libnftables():
-    """Whether vmnetd was built so."""
-    done = subprocess.run([TOOL, '--state', '/'], check=False, text=True,
-                          stderr=subprocess.PIPE)
-    return 'without libnftables' in done.stderr
 
 
 @pytest.fixture(scope='module')

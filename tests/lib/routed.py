@@ -85,6 +85,13 @@ def who(namespace, *requests):
     return [answer.split()[0] for answer in ask(namespace, *requests)]
 
 
+def without_libnftables():
+    """Whether vmnetd was built so."""
+    done = subprocess.run([TOOL, '--state', '/'], check=False, text=True,
+                          stderr=subprocess.PIPE)
+    return 'without libnftables' in done.stderr
+
+
 class Routed:
     """Made on construction, gone after close()."""
 
