@@ -17,6 +17,7 @@ import time
 import pytest
 
 from lib import netns
+from lib.boot import Boot
 from lib.instance import is_running
 from lib.lab import udhcpc
 from lib.lan import HOST, ROUTER, Lan, SystemInstance
@@ -337,3 +338,14 @@ def test_options_that_contradict(guests):
                        'force'):
         guests.client.call('netdev_add', type='vmnet-shared', id='n',
                            uplink='kernel')
+
+
+@pytest.mark.guest
+def test_real_guest(lan, system):
+    system.start()
+    with Boot(system) as boot:
+        guest = boot.run('one', 'vmnet-shared,id=net0')
+        guest.wait_ready()
+        address = guest.dhcp()['address']
+        assert guest.run('ping -c 1 -W 2 ' + ROUTER).status == 0
+        assert pings(lan.host, address)
