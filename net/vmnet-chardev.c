@@ -7,9 +7,9 @@
  * goes down, what the guest wanted goes on, and the socket connects again.
  *
  * In one place 7.2 ends itself when vhost-user fails, and goes on waiting here:
- * where a migration has guest memory logged, its first step.  Before that vmnetd
- * is asked on its other socket whether it answers at all, and if it does not
- * vhost-user is stopped: a device that is stopped is not told of the log.
+ * where a migration has guest memory logged, its first step.  Before that
+ * vmnetd is asked on its other socket whether it answers at all, and if it does
+ * not vhost-user is stopped: a device that is stopped is not told of the log.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

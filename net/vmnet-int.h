@@ -13,7 +13,7 @@
 #include "qemu/queue.h"
 #include "qemu/timer.h"
 #include "vmnet-core.h"
-#if __has_include("hw/core/qdev.h")     /* where it has moved to */
+#if QEMU_VERSION_MAJOR >= 11
 #include "hw/core/qdev.h"
 #else
 #include "hw/qdev-core.h"

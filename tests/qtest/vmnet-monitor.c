@@ -101,7 +101,8 @@ static gint64 waited_us_of(const char *process)
     gint64 sum_us = 0;
 
     while (threads && (thread = g_dir_read_name(threads))) {
-        g_autofree char *file = g_strdup_printf("%s/%s/schedstat", path, thread);
+        g_autofree char *file = g_strdup_printf("%s/%s/schedstat", path,
+                                                thread);
         g_autofree char *text = NULL;
 
         if (g_file_get_contents(file, &text, NULL, NULL)) {
