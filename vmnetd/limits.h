@@ -99,6 +99,8 @@
 #define LIMIT_PORT_BATCH_BYTES (32 * (64 * 1024 + 128))
 /* Regions of a guest's memory: all netdevs' stay below vm.max_map_count. */
 #define LIMIT_MEMORY_REGIONS 32
+/* Addresses of a guest behind an uplink that translates MAC addresses. */
+#define LIMIT_TRANSLATED_PER_PORT 64
 /* Pairs of rings of a vhost-user port, and entries of a ring (virtio 1.2). */
 #define LIMIT_QUEUE_PAIRS 8
 #define LIMIT_VRING_ENTRIES 32768

@@ -1,6 +1,7 @@
 """vmnet-bridged: guests on the network of a host interface.
 
-  router [ DHCP ] -- wire -- host [ eth0 (macvtap) or br0 (tap) ] -- guests
+  router [ DHCP ] -- wire -- host [ eth0 (macvtap or packet socket)
+                                    or br0 (tap) ] -- guests
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
@@ -38,12 +39,15 @@ def has_macvtap():
     return made.returncode == 0
 
 
-@pytest.fixture(params=['bridge', 'interface'])
+@pytest.fixture(params=['bridge', 'macvtap', 'packet'])
 def lan(request, tmp_path):
-    """The network, for both kinds of host interface."""
-    if request.param == 'interface' and not has_macvtap():
+    """The network, for each way to a host interface."""
+    if request.param == 'macvtap' and not has_macvtap():
         pytest.skip('needs macvtap in the kernel, and devtmpfs')
     made = Lan(str(tmp_path), bridge=request.param == 'bridge')
+    if request.param == 'packet':
+        made.options['bridge-mode'] = 'packet'
+    made.kind = request.param
     yield made
     made.close()
 
@@ -84,13 +88,14 @@ class Guests:
         self.system = system
         self.client = system.qmp()
         self.made = []
-        self._numbers = itertools.count(1)
+        self.numbers = itertools.count(1)
 
     def add(self, **options):
         """One more."""
         options.setdefault('ifname', self.system.lan.ifname)
+        options = {**self.system.lan.options, **options}
         guest = TapGuest(self.client, kind='vmnet-bridged',
-                         mac='52:54:00:55:00:%02x' % next(self._numbers),
+                         mac='52:54:00:55:00:%02x' % next(self.numbers),
                          **options)
         self.made.append(guest)
         return guest
@@ -193,7 +198,7 @@ def test_leaves_nothing(lan, system):
     guests = Guests(system)
     for _ in range(3):
         guests.add()
-    assert lan.ours()
+    assert bool(lan.ours()) == (lan.kind != 'packet')
     guests.close()          # netdevs go with their client
     with system.qmp() as client:
         client.call('quit')
@@ -220,7 +225,7 @@ def test_next_start_removes_what_a_killed_one_left(lan, system):
     guests.add()
     kill_all(system)
     guests.close()
-    assert bool(lan.ours()) == (lan.ifname == 'eth0')
+    assert bool(lan.ours()) == (lan.kind == 'macvtap')
     system.start()
     assert lan.state() == before
 
@@ -235,7 +240,7 @@ def test_engine_that_dies(lan, guests):
     assert again.client.call('query-daemon')['pid'] != pids[0]
     try:
         assert pings(again.addressed(), ROUTER)
-        assert len(lan.ours()) == 1
+        assert len(lan.ours()) == (lan.kind != 'packet')
     finally:
         again.close()
 
@@ -276,9 +281,15 @@ def test_interfaces(lan, guests):
     if lan.ifname == 'br0':
         fails("interface 'eth0' cannot be joined: it is a port of a bridge or "
               'bond', ifname='eth0')
+        fails("'bridge-mode' is for other interfaces: 'br0' is a bridge",
+              ifname='br0', **{'bridge-mode': 'packet'})
+        fails("'mac-translation' is for other interfaces: 'br0' is a bridge",
+              ifname='br0', **{'mac-translation': True})
     else:
         fails("Parameter 'mac' is missing: interface 'eth0' is no bridge",
               ifname='eth0')
+        fails("'mac-translation' needs bridge-mode=packet", ifname='eth0',
+              **{'bridge-mode': 'macvtap', 'mac-translation': True})
     assert guests.client.call('query-netdevs') == []
     assert not lan.ours()
 

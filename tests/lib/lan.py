@@ -1,8 +1,9 @@
 """A local network with a router on it, and a host that runs the system instance.
 
-  router [ eth0: 10.55.0.1, DHCP ] --+
-                                     +-- wire [ lan: a bridge ]
-  host [ eth0 or br0: 10.55.0.2 ] ---+
+  router [ eth0: 10.55.0.1, 2001:db8:55::1, DHCP, RA ] --+
+                                                         +-- wire [ lan: a bridge ]
+  host [ eth0 or br0: 10.55.0.2 ] -----------------------+
+  further hosts ... -------------------------------------+
 
 Each is a network namespace; vmnetd --system runs in the host's.
 
@@ -12,6 +13,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import json
 import os
 import subprocess
+import sys
 import time
 
 from lib import netns
@@ -19,6 +21,7 @@ from lib.instance import Instance
 from lib.process import Process
 
 ROUTER, HOST = '10.55.0.1', '10.55.0.2'
+ROUTER6, PREFIX6 = '2001:db8:55::1', '2001:db8:55:'
 UDHCPD = '''
 interface eth0
 start 10.55.0.100
@@ -28,6 +31,24 @@ pidfile %s
 opt subnet 255.255.255.0
 opt router 10.55.0.1
 opt lease 600
+'''
+# Runs on the router: advertises PREFIX6 to whoever asks, and once at first.
+ADVERTISE = r'''
+import select, socket, struct
+prefix = socket.inet_pton(socket.AF_INET6, '2001:db8:55::')
+ra = struct.pack('!BBHBBHII', 134, 0, 0, 64, 0, 1800, 0, 0) + \
+    struct.pack('!BBBBIII', 3, 4, 64, 0xc0, 3600, 1800, 0) + prefix
+with socket.socket(socket.AF_INET6, socket.SOCK_RAW, 58) as sock:
+    index = socket.if_nametoindex('eth0')
+    sock.setsockopt(41, socket.IPV6_MULTICAST_HOPS, 255)
+    sock.setsockopt(41, socket.IPV6_MULTICAST_IF, index)
+    sock.setsockopt(41, socket.IPV6_JOIN_GROUP, socket.inet_pton(
+        socket.AF_INET6, 'ff02::2') + struct.pack('I', index))
+    print('ready', flush=True)
+    while True:
+        sock.sendto(ra, ('ff02::1', 0))
+        while sock.recv(2048)[0] != 133:
+            pass
 '''
 # What differs from one look to the next although nothing has changed.
 RESTLESS = ('_timer', 'valid_life_time', 'preferred_life_time')
@@ -62,7 +83,8 @@ class Lan:
 
     def __init__(self, folder, bridge):
         self.made = []
-        self.dhcp = None
+        self.dhcp = self.advertiser = None
+        self.options = {}
         try:
             self.wire, self.router, self.host = (self._namespace()
                                                  for _ in range(3))
@@ -71,13 +93,15 @@ class Lan:
             self.plug(self.router, 'router')
             self.plug(self.host, 'host')
             self.router.call('ip', 'addr', 'add', ROUTER + '/24', 'dev', 'eth0')
+            self.router.call('ip', 'addr', 'add', ROUTER6 + '/64', 'dev', 'eth0',
+                             'nodad')
             self.ifname = 'eth0'
             if bridge:
                 self.make_bridge()
             self.host.call('ip', 'addr', 'add', HOST + '/24', 'dev',
                            self.ifname)
             self.host.call('ip', 'route', 'add', 'default', 'via', ROUTER)
-            self._settle()
+            self.settle()
             self._serve(folder)
         except BaseException:
             self.close()
@@ -94,6 +118,38 @@ class Lan:
         self.wire.call('ip', 'link', 'set', name, 'master', 'lan', 'up')
         namespace.call('ip', 'link', 'set', 'eth0', 'up')
 
+    def add_host(self, number, bridge=False):
+        """One more, like host, at 10.55.0.NUMBER; as Lan is where one is used."""
+        other = Further(self, self._namespace())
+        self.plug(other.host, 'host%d' % number)
+        if bridge:
+            other.make_bridge()
+        other.host.call('ip', 'addr', 'add', '10.55.0.%d/24' % number, 'dev',
+                        other.ifname)
+        other.host.call('ip', 'route', 'add', 'default', 'via', ROUTER)
+        other.settle()
+        return other
+
+    def advertise(self):
+        """The router advertises itself and a prefix, from now on."""
+        self.advertiser = self.router.popen(sys.executable, '-c', ADVERTISE,
+                                            stdout=subprocess.PIPE)
+        assert self.advertiser.line() == 'ready\n'
+
+    def only_own_address(self):
+        """The host's cable carries frames of eth0's own address, like Wi-Fi."""
+        link, = json.loads(self.host.call('ip', '-j', 'link', 'show', 'eth0'))
+        for line in ('add table bridge wifi',
+                     'add chain bridge wifi in '
+                     '{ type filter hook prerouting priority 0 ; }',
+                     'add rule bridge wifi in iifname host '
+                     'ether saddr != %s counter drop' % link['address'],
+                     'add chain bridge wifi out '
+                     '{ type filter hook postrouting priority 0 ; }',
+                     'add rule bridge wifi out oifname host meta pkttype host '
+                     'ether daddr != %s counter drop' % link['address']):
+            self.wire.call('nft', line)
+
     def make_bridge(self):
         """br0 on the host, with eth0."""
         self.ifname = 'br0'
@@ -101,7 +157,7 @@ class Lan:
         self.host.call('ip', 'link', 'set', 'eth0', 'master', 'br0')
         self.host.call('ip', 'link', 'set', 'br0', 'up')
 
-    def _settle(self):
+    def settle(self):
         """Link-local addresses come when the cables are noticed."""
         end = time.monotonic() + 10
         while True:
@@ -134,8 +190,9 @@ class Lan:
 
     def close(self):
         """Everything goes."""
-        if self.dhcp:
-            self.dhcp.end()
+        for process in (self.dhcp, self.advertiser):
+            if process:
+                process.end()
         for namespace in self.made:
             namespace.close()
 
@@ -157,6 +214,16 @@ def name(pid):
             return text.read()
     except OSError:
         return ''
+
+
+class Further(Lan):
+    """Another host on a network that is there."""
+
+    def __init__(self, lan, host):
+        # pylint: disable=super-init-not-called
+        self.wire, self.router, self.host = lan.wire, lan.router, host
+        self.ifname = 'eth0'
+        self.options = {}
 
 
 class SystemInstance(Instance):

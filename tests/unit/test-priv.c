@@ -10,8 +10,12 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <glib.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -181,6 +185,12 @@ static const struct {
     { PRIV_MACVTAP, "port0", PRIV_HAS_MASTER },
     { PRIV_MACVTAP, "br0", PRIV_WRONG_KIND },
     { PRIV_MACVTAP, "lo", PRIV_WRONG_KIND },
+    { PRIV_PACKET, "other0", PRIV_NOT_ALLOWED },
+    { PRIV_PACKET, "missing", PRIV_NO_INTERFACE },
+    { PRIV_PACKET, "port0", PRIV_HAS_MASTER },
+    { PRIV_PACKET, "br0", PRIV_WRONG_KIND },
+    { PRIV_PACKET, "lo", PRIV_WRONG_KIND },
+    { PRIV_PACKET, "down0", PRIV_IS_DOWN },
     { PRIV_REMOVE, "eth0", PRIV_NOT_OURS },
     { PRIV_REMOVE, "br0", PRIV_NOT_OURS },
     { PRIV_REMOVE, "missing", PRIV_NO_INTERFACE },
@@ -202,8 +212,8 @@ static void test_refused(Fixture *f, const void *unused)
 /* Every byte of a request that means nothing must be 0. */
 static void test_malformed(Fixture *f, const void *unused)
 {
-    static const uint32_t types[] = { 0, 5, 6, 8, 9, 0xffffffff };
-    PrivRequest bad[10];
+    static const uint32_t types[] = { 0, 5, 6, 99, 0xffffffff };
+    PrivRequest bad[12];
     uint8_t bytes[2 * sizeof(PrivRequest)] = { 0 };
     unsigned n = 0, i;
 
@@ -218,11 +228,15 @@ static void test_malformed(Fixture *f, const void *unused)
     bad[n] = request_of(PRIV_BRIDGE_TAP, "br0");
     memset(bad[n++].ifname, 'x', IF_NAMESIZE);
     bad[n] = request_of(PRIV_MACVTAP, "eth0");
-    bad[n++].flags = 2;
+    bad[n++].flags = PRIV_OWN_MAC;
     bad[n] = request_of(PRIV_MACVTAP, "eth0");
     memset(bad[n++].mac, 0, 6);
     bad[n] = request_of(PRIV_MACVTAP, "eth0");
     bad[n++].mac[0] = 1;
+    bad[n] = request_of(PRIV_PACKET, "eth0");
+    bad[n++].flags = PRIV_PRIVATE;
+    bad[n] = request_of(PRIV_PACKET, "eth0");
+    bad[n++].mac[5] = 1;
     bad[n++] = request_of(PRIV_RESET, "eth0");
     bad[n] = request_of(PRIV_RESET, "");
     bad[n++].flags = 1;
@@ -347,6 +361,21 @@ static void test_gateway_malformed(Fixture *f, const void *unused)
     run("ip link add vmnet-test type bridge");
     g_assert_cmpuint(ask_gateway(f, &bad[0]), ==, PRIV_EXISTS);
     run("ip link show type bridge vmnet-test");
+}
+
+/* What comes of ethertype 0x8800: the kernel may send frames of its own. */
+static ssize_t recv_of(int fd, uint8_t buf[70], int timeout_ms)
+{
+    struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
+    ssize_t len = -1;
+
+    while (poll(&poll_fd, 1, timeout_ms) > 0) {
+        len = recv(fd, buf, 70, 0);
+        if (len < 0 || buf[22] == 0x88) {
+            return len;
+        }
+    }
+    return -1;
 }
 
 static Priv *client_of(Fixture *f)
@@ -489,6 +518,39 @@ static void test_rules_refused(Fixture *f, const void *unused)
     g_assert_cmpuint(ask_rules(f, &request), ==, PRIV_NO_KERNEL);
 }
 
+/* Its filter cannot be taken off, and hears one interface alone. */
+static void test_packet(Fixture *f, const void *unused)
+{
+    g_autoptr(Priv) priv = client_of(f);
+    g_autoptr(GError) error = NULL;
+    struct sockaddr_ll addr = {
+        .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL),
+    };
+    uint8_t frame[60] = { 0x52, 0x54, 0, 1, 2, 3 };
+    uint8_t buf[10 + sizeof(frame)];
+    int fd = priv_packet(priv, "eth0", false, &error), value = 0;
+    int peer = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+
+    g_assert_no_error(error);
+    g_assert_cmpint(setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &value,
+                               sizeof(value)), ==, -1);
+    addr.sll_ifindex = if_nametoindex("peer");
+    frame[12] = 0x88;
+    g_assert_cmpint(sendto(peer, frame, sizeof(frame), 0, (void *)&addr,
+                           sizeof(addr)), ==, sizeof(frame));
+    g_assert_cmpint(recv_of(fd, buf, 5000), ==, sizeof(buf));
+    g_assert_cmpmem(buf + 10, 6, frame, 6);
+    /* On another interface, there is nothing to be heard. */
+    addr.sll_ifindex = if_nametoindex("peer");
+    g_assert_cmpint(bind(fd, (void *)&addr, sizeof(addr)), ==, 0);
+    addr.sll_ifindex = if_nametoindex("eth0");
+    g_assert_cmpint(sendto(peer, frame, sizeof(frame), 0, (void *)&addr,
+                           sizeof(addr)), ==, sizeof(frame));
+    g_assert_cmpint(recv_of(fd, buf, 100), ==, -1);
+    close(peer);
+    close(fd);
+}
+
 /* The kernel may have no macvtap. */
 static int make_macvtap(Priv *priv, char name[IF_NAMESIZE])
 {
@@ -627,6 +689,7 @@ int main(int argc, char **argv)
         { "/priv/rules-malformed", test_rules_malformed },
         { "/priv/rules-refused", test_rules_refused },
         { "/priv/macvtap", test_macvtap },
+        { "/priv/packet", test_packet },
         { "/priv/leftovers", test_leftovers },
         { "/priv/end", test_end },
         { "/priv/gone", test_gone },

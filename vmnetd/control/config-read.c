@@ -31,6 +31,15 @@ NetworkSwitch config_read_switch(bool has_value, bool value)
     return value ? NETWORK_ON : NETWORK_OFF;
 }
 
+NetworkBridgeMode config_read_bridge_mode(bool has_value, VmnetBridgeMode value)
+{
+    if (!has_value) {
+        return NETWORK_BRIDGE_DEFAULT;
+    }
+    return value == VMNET_BRIDGE_MODE_PACKET ? NETWORK_BRIDGE_PACKET
+                                             : NETWORK_BRIDGE_MACVTAP;
+}
+
 static bool read_v4(const char *who, const char *key, const char *text,
                     uint32_t *ret_v4, GError **error)
 {

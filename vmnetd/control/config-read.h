@@ -18,6 +18,8 @@ bool config_refuse(GError **error, const char *who, const char *format, ...)
     G_GNUC_PRINTF(3, 4);
 
 NetworkSwitch config_read_switch(bool has_value, bool value);
+/** config_read_bridge_mode: @value counts if @has_value. */
+NetworkBridgeMode config_read_bridge_mode(bool has_value, VmnetBridgeMode value);
 /** config_read_range: all three, or none. */
 bool config_read_range(NetworkConfig *config, const char *who,
                        const char *start, const char *end, const char *mask,

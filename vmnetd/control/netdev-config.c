@@ -108,6 +108,10 @@ static bool read_bridged(NetdevConfig *config, const char *who,
     config->network.mode = NETWORK_MODE_BRIDGED;
     config->network.ifname = o->ifname;
     config->network.name = o->network;
+    config->network.bridge_mode = config_read_bridge_mode(o->has_bridge_mode,
+                                                          o->bridge_mode);
+    config->network.mac_translation =
+        config_read_switch(o->has_mac_translation, o->mac_translation);
     config->isolated = o->has_isolated && o->isolated;
     return read_mac(config, who, o->mac, error);
 }

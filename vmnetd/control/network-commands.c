@@ -151,6 +151,10 @@ static bool read_options(HeldConfig *config, Control *control,
     network->external_interface = o->external_interface;
     network->uplink = config_read_uplink(o->has_uplink, o->uplink);
     network->ifname = o->ifname;
+    network->bridge_mode = config_read_bridge_mode(o->has_bridge_mode,
+                                                   o->bridge_mode);
+    network->mac_translation = config_read_switch(o->has_mac_translation,
+                                                  o->mac_translation);
     network->match = o->has_match && o->match == VMNET_MATCH_STRICT ?
                      NETWORK_MATCH_STRICT : NETWORK_MATCH_ADOPT;
     if (!read_mode(config, control, o, who, error) ||

@@ -221,6 +221,11 @@ NetworkDetails *query_network(Control *control, Network *network)
     info->uplink = about.uplink == NETWORK_UPLINK_KERNEL ?
                    VMNET_UPLINK_KERNEL : VMNET_UPLINK_SOCKETS;
     info->ifname = about.ifname[0] ? g_strdup(about.ifname) : NULL;
+    info->has_bridge_mode = info->has_mac_translation =
+        about.bridge_mode != NETWORK_BRIDGE_DEFAULT;
+    info->bridge_mode = about.bridge_mode == NETWORK_BRIDGE_PACKET
+                        ? VMNET_BRIDGE_MODE_PACKET : VMNET_BRIDGE_MODE_MACVTAP;
+    info->mac_translation = about.mac_translation;
     info->stays = held_network_stays(control, network);
     info->netdevs = about.n_ports;
     info->leases = about.n_leases;

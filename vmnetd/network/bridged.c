@@ -3,10 +3,14 @@
  *
  *   a bridge       guests -- switch -- uplink port -- tap, a port of the bridge
  *   an interface   each guest -- switch of two ports -- macvtap on it
+ *                  or: guests -- switch -- uplink port -- packet socket on it
  *
  * A macvtap takes frames for one address, the guest's, and the kernel carries
  * frames between those of one interface; so there a guest has a switch for
  * itself, for offloads and counters.
+ *
+ * Where the interface carries frames of its own address alone, the packet
+ * socket's go through port/translate.h.
  *
  * Interfaces come and go: whatever has lost its tap gets a new one when the
  * host's interfaces have changed and the named one is there again.
@@ -36,8 +40,8 @@ typedef struct BridgedPair {
 /**
  * NetworkBridged:
  * @ifindex: of the interface when it was joined
- * @uplink: NULL if it is no bridge
- * @pairs: (element-type BridgedPair): empty if it is a bridge
+ * @uplink: NULL: guests have macvtaps, @pairs (element-type BridgedPair)
+ * @translate: (nullable): what frames through @uplink go through
  */
 struct NetworkBridged {
     Network *network;
@@ -45,6 +49,7 @@ struct NetworkBridged {
     char ifname[IF_NAMESIZE];
     int ifindex;
     Port *uplink;
+    Translate *translate;
     GPtrArray *pairs;
 };
 
@@ -96,43 +101,106 @@ GArray *network_shared_interfaces(NetworkRegister *reg, int *ret_default)
     return host_interfaces_list(reg->config.bridged);
 }
 
-/* Bridges */
+bool network_bridged_choose(const NetworkConfig *config,
+                            const HostInterface *interface,
+                            NetworkSettings *ret_settings, GError **error)
+{
+    bool translates = config->mac_translation == NETWORK_DEFAULT
+                      ? interface->is_wireless
+                      : config->mac_translation == NETWORK_ON;
+    NetworkBridgeMode mode = config->bridge_mode;
+
+    ret_settings->mtu_bytes = interface->mtu_bytes;
+    memcpy(ret_settings->ifname, interface->name, IF_NAMESIZE);
+    if (interface->is_bridge) {
+        if (!mode && !translates) {
+            return true;
+        }
+        g_set_error(error, VMNET_ERROR, VMNET_INVALID_ARGUMENT,
+                    "'%s' is for other interfaces: '%s' is a bridge, which a "
+                    "tap joins", mode ? "bridge-mode" : "mac-translation",
+                    interface->name);
+        return false;
+    }
+    if (mode == NETWORK_BRIDGE_MACVTAP && translates) {
+        g_set_error(error, VMNET_ERROR, VMNET_INVALID_ARGUMENT,
+                    "bridge-mode=macvtap cannot be had on '%s': a wireless "
+                    "interface carries frames of its own MAC address alone",
+                    interface->name);
+        return false;
+    }
+    ret_settings->mac_translation = translates;
+    ret_settings->bridge_mode = mode ?: interface->is_wireless || translates
+                                ? NETWORK_BRIDGE_PACKET
+                                : NETWORK_BRIDGE_MACVTAP;
+    return true;
+}
+
+/* Bridges, and interfaces by packet socket */
 
 static void on_uplink_lost(void *opaque, const char *reason)
 {
     NetworkBridged *bridged = opaque;
 
-    g_warning("network %s: its tap on bridge '%s' is gone%s%s",
+    g_warning("network %s: its way to interface '%s' is gone%s%s",
               bridged->network->name, bridged->ifname, reason ? ": " : "",
               reason ?: "");
 }
 
 static const PortEvents uplink_events = { .disconnected = on_uplink_lost };
 
-static bool join_bridge(NetworkBridged *bridged, GError **error)
+static bool host_has(void *opaque, const IpAddr *addr)
 {
-    int fd = priv_bridge_tap(bridged->priv, bridged->ifname, error);
+    const NetworkBridged *bridged = opaque;
 
+    return host_table_is_own(host_table(bridged->network->reg->host), addr);
+}
+
+static bool join_by_packet(NetworkBridged *bridged, GError **error)
+{
+    int fd = priv_packet(bridged->priv, bridged->ifname, bridged->translate,
+                         error);
+
+    return fd >= 0 &&
+           port_connect(bridged->uplink, PORT_KIND_PACKET, fd, error);
+}
+
+static bool join_uplink(NetworkBridged *bridged, GError **error)
+{
+    int fd;
+
+    if (bridged->network->settings.bridge_mode == NETWORK_BRIDGE_PACKET) {
+        return join_by_packet(bridged, error);
+    }
+    fd = priv_bridge_tap(bridged->priv, bridged->ifname, error);
     return fd >= 0 && port_connect(bridged->uplink, PORT_KIND_TAP, fd, error);
 }
 
-static bool start_bridge(NetworkBridged *bridged, GError **error)
+static bool start_uplink(NetworkBridged *bridged, GError **error)
 {
     Network *network = bridged->network;
+    const TranslateConfig translate = {
+        .is_own = host_has,
+        .opaque = bridged,
+    };
 
     bridged->uplink = port_new(network->reg->config.loop, network->sw,
                                SWITCH_PORT_UPLINK, network->settings.mtu_bytes,
                                &uplink_events, bridged);
-    return join_bridge(bridged, error);
+    if (network->settings.mac_translation) {
+        bridged->translate = translate_new(&translate);
+        port_set_translate(bridged->uplink, bridged->translate);
+    }
+    return join_uplink(bridged, error);
 }
 
-static void rejoin_bridge(NetworkBridged *bridged)
+static void rejoin_uplink(NetworkBridged *bridged)
 {
     g_autoptr(GError) error = NULL;
 
     port_disconnect(bridged->uplink);
-    if (join_bridge(bridged, &error)) {
-        g_message("network %s: joined bridge '%s' again",
+    if (join_uplink(bridged, &error)) {
+        g_message("network %s: joined interface '%s' again",
                   bridged->network->name, bridged->ifname);
     } else {
         g_warning("network %s: %s", bridged->network->name, error->message);
@@ -226,6 +294,13 @@ void network_bridged_port_free(Network *network, Port *port)
     g_assert_not_reached();
 }
 
+void network_bridged_port_gone(NetworkBridged *bridged, uint32_t port)
+{
+    if (bridged->translate) {
+        translate_forget(bridged->translate, port);
+    }
+}
+
 /* A macvtap whose interface has gone went with it, and says nothing. */
 static void notice_lost(void *data, void *unused)
 {
@@ -260,7 +335,8 @@ bool network_bridged_start(Network *network, const HostInterface *interface,
     memcpy(bridged->ifname, interface->name, IF_NAMESIZE);
     bridged->ifindex = interface->ifindex;
     bridged->pairs = g_ptr_array_new_with_free_func(pair_free);
-    return !interface->is_bridge || start_bridge(bridged, error);
+    return network->settings.bridge_mode == NETWORK_BRIDGE_MACVTAP ||
+           start_uplink(bridged, error);
 }
 
 void network_bridged_free(NetworkBridged *bridged)
@@ -270,6 +346,7 @@ void network_bridged_free(NetworkBridged *bridged)
     }
     g_ptr_array_unref(bridged->pairs);
     port_free(bridged->uplink);
+    translate_free(bridged->translate);
     g_free(bridged);
 }
 
@@ -289,7 +366,7 @@ void network_bridged_host_changed(NetworkBridged *bridged)
         return;
     }
     if (bridged->uplink && (is_new || !port_is_connected(bridged->uplink))) {
-        rejoin_bridge(bridged);
+        rejoin_uplink(bridged);
     }
     for (i = 0; i < bridged->pairs->len; i++) {
         BridgedPair *pair = g_ptr_array_index(bridged->pairs, i);

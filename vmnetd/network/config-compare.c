@@ -160,6 +160,20 @@ static void differ_uplink(GString *list, const NetworkConfig *config,
            names[have->uplink]);
 }
 
+static void differ_bridged(GString *list, const NetworkConfig *config,
+                           const NetworkSettings *have)
+{
+    static const char *const names[] = { "none", "macvtap", "packet" };
+
+    differ(list, config->bridge_mode &&
+           config->bridge_mode != have->bridge_mode, "bridge-mode",
+           "%s is wanted, %s is in force", names[config->bridge_mode],
+           names[have->bridge_mode]);
+    differ_bool(list, config->mac_translation != NETWORK_DEFAULT,
+                "mac-translation", config->mac_translation == NETWORK_ON,
+                have->mac_translation);
+}
+
 static void differ_settings(GString *list, const NetworkConfig *config,
                             const NetworkSettings *have)
 {
@@ -182,6 +196,7 @@ static void differ_settings(GString *list, const NetworkConfig *config,
 
     differ_ifname(list, config, have);
     if (config->mode == NETWORK_MODE_BRIDGED) {
+        differ_bridged(list, config, have);
         return;
     }
     differ_u32(list, strict || config->mtu_bytes, "mtu", want.mtu_bytes,

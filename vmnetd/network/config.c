@@ -253,8 +253,17 @@ static bool check_bridged(const NetworkConfig *config, GError **error)
     unsigned i;
 
     if (config->mode != NETWORK_MODE_BRIDGED) {
-        return !config->ifname ||
-               refuse(error, "'ifname' is for networks of mode bridged");
+        const char *key = config->ifname ? "ifname" :
+                          config->bridge_mode ? "bridge-mode" :
+                          config->mac_translation ? "mac-translation" : NULL;
+
+        return !key ||
+               refuse(error, "'%s' is for networks of mode bridged", key);
+    }
+    if (config->bridge_mode == NETWORK_BRIDGE_MACVTAP &&
+        config->mac_translation == NETWORK_ON) {
+        return refuse(error, "'mac-translation' needs bridge-mode=packet: a "
+                      "macvtap has an address of its own");
     }
     for (i = 0; i < G_N_ELEMENTS(odd); i++) {
         if (odd[i].is_written) {

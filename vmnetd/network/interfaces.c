@@ -31,8 +31,10 @@ static bool is_wireless(const char *name)
 {
     g_autofree char *path = g_build_filename("/sys/class/net", name,
                                              "phy80211", NULL);
+    g_autofree char *older = g_build_filename("/sys/class/net", name,
+                                              "wireless", NULL);
 
-    return access(path, F_OK) == 0;
+    return access(path, F_OK) == 0 || access(older, F_OK) == 0;
 }
 
 static const char *why_not(const Link *link, bool is_bridge,
@@ -43,9 +45,6 @@ static const char *why_not(const Link *link, bool is_bridge,
     }
     if (!is_bridge && link->master) {
         return "it is a port of a bridge or bond: name that instead";
-    }
-    if (!is_bridge && is_wireless(link->name)) {
-        return "a wireless interface carries frames of its own address only";
     }
     return link->flags & IFF_UP ? NULL : "it is down";
 }
@@ -69,6 +68,7 @@ static bool add_one(void *opaque, const Link *link)
         return true;
     }
     memcpy(interface.name, link->name, IF_NAMESIZE);
+    interface.is_wireless = is_wireless(link->name);
     interface.why_not = interface.is_fit
                         ? why_not(link, interface.is_bridge, listing->allowed)
                         : "it is not of a kind that guests could join";

@@ -14,6 +14,7 @@
 /**
  * HostInterface:
  * @is_bridge: a tap joins it; otherwise each guest has a macvtap on it
+ * @is_wireless: it carries frames of its own MAC address alone
  * @is_fit: of a kind that can be joined, whatever @why_not says of it now
  * @why_not: static; NULL: it can be joined
  */
@@ -21,7 +22,7 @@ typedef struct HostInterface {
     char name[IF_NAMESIZE];
     int ifindex;
     uint32_t mtu_bytes;
-    bool is_bridge, is_fit;
+    bool is_bridge, is_wireless, is_fit;
     const char *why_not;
 } HostInterface;
 

@@ -42,6 +42,8 @@ typedef struct NetworkSettings {
     NetworkUplink uplink;
     char external_interface[IF_NAMESIZE];
     char ifname[IF_NAMESIZE];
+    NetworkBridgeMode bridge_mode;
+    bool mac_translation;
 } NetworkSettings;
 
 typedef struct NetworkBridged NetworkBridged;
@@ -144,6 +146,14 @@ void network_register_update_forbidden(NetworkRegister *reg);
 /** network_bridged_find: @ifname (nullable), or by default, if it can be joined. */
 bool network_bridged_find(NetworkRegister *reg, const char *ifname,
                           HostInterface *ret_interface, GError **error);
+/**
+ * network_bridged_choose: how @interface is joined: sets what is in force.
+ *
+ * Returns: false with @error: not as @config wants it.
+ */
+bool network_bridged_choose(const NetworkConfig *config,
+                            const HostInterface *interface,
+                            NetworkSettings *ret_settings, GError **error);
 /** network_bridged_start: sets @network's bridged, also on failure. */
 bool network_bridged_start(Network *network, const HostInterface *interface,
                            GError **error);
@@ -154,6 +164,8 @@ bool network_bridged_has_pairs(const Network *network);
 Port *network_bridged_port_new(Network *network, const NetworkPortConfig *config,
                                GError **error);
 void network_bridged_port_free(Network *network, Port *port);
+/** network_bridged_port_gone: of a network whose ports are on its switch. */
+void network_bridged_port_gone(NetworkBridged *bridged, uint32_t port);
 
 /* kernel.c */
 /** network_kernel_start: sets @network's kernel, also on failure of the rest. */

@@ -365,6 +365,7 @@ Network *network_start(NetworkRegister *reg, const char *name,
 {
     bool is_bridged = config->mode == NETWORK_MODE_BRIDGED;
     g_auto(NetworkState) state = { 0 };
+    NetworkSettings settings = network_settings_of(config);
     HostInterface interface;
     Network *network;
 
@@ -373,14 +374,15 @@ Network *network_start(NetworkRegister *reg, const char *name,
                                             error)) {
         return NULL;
     }
+    if (is_bridged && !network_bridged_choose(config, &interface, &settings,
+                                              error)) {
+        return NULL;
+    }
     if (!plan(reg, name, config, &state, true, error)) {
         return NULL;
     }
     network = network_new(reg, name, config, &state);
-    if (is_bridged) {
-        network->settings.mtu_bytes = interface.mtu_bytes;
-        memcpy(network->settings.ifname, interface.name, IF_NAMESIZE);
-    }
+    network->settings = settings;
     network_plumb(network);
     load_leases(network);
     if (is_bridged ? !network_bridged_start(network, &interface, error)
@@ -496,6 +498,8 @@ void network_info(Network *network, NetworkInfo *ret_info)
         .nat66 = network->settings.nat66,
         .external_interface = network->settings.external_interface,
         .ifname = network->settings.ifname,
+        .bridge_mode = network->settings.bridge_mode,
+        .mac_translation = network->settings.mac_translation,
         .n_ports = network->n_ports,
         .n_leases = count_bound(network->gateway),
         .n_forwards = network->forwards->len,

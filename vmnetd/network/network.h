@@ -41,6 +41,13 @@ typedef enum NetworkUplink {
     NETWORK_UPLINK_KERNEL,  /* the host's kernel; the host is on the network */
 } NetworkUplink;
 
+/** NetworkBridgeMode: how guests join an interface that is no bridge. */
+typedef enum NetworkBridgeMode {
+    NETWORK_BRIDGE_DEFAULT, /* by the interface; of a bridge: by a tap */
+    NETWORK_BRIDGE_MACVTAP, /* each by one of its own */
+    NETWORK_BRIDGE_PACKET,  /* together, by a packet socket */
+} NetworkBridgeMode;
+
 typedef enum NetworkMatch {
     NETWORK_MATCH_ADOPT,  /* options not written are the network's */
     NETWORK_MATCH_STRICT  /* options not written are the defaults, and must match */
@@ -61,6 +68,8 @@ typedef enum NetworkMatch {
  * @uplink: of networks with a gateway address
  * @ifname: (nullable): bridged mode: the host interface; by default that of the
  *     default route.  Without addresses, services and MTU of its own
+ * @mac_translation: bridged mode, by packet socket: frames leave from the
+ *     interface's own MAC address; on by default where it is wireless
  */
 typedef struct NetworkConfig {
     const char *name;
@@ -75,6 +84,8 @@ typedef struct NetworkConfig {
     const char *external_interface;
     NetworkUplink uplink;
     const char *ifname;
+    NetworkBridgeMode bridge_mode;
+    NetworkSwitch mac_translation;
     NetworkMatch match;
 } NetworkConfig;
 
@@ -93,6 +104,8 @@ typedef struct NetworkInfo {
     const char *external_interface;
     NetworkUplink uplink;   /* DEFAULT: none */
     const char *ifname;     /* bridged, or by which the host is on it; "" */
+    NetworkBridgeMode bridge_mode;
+    bool mac_translation;
     unsigned n_ports, n_leases, n_forwards;
     NatStats nat;
 } NetworkInfo;

@@ -291,6 +291,9 @@ void network_port_free(Network *network, Port *port)
         return;
     }
     port_free(port);
+    if (network->bridged) {
+        network_bridged_port_gone(network->bridged, id);
+    }
     gateway_port_gone(network->gateway, id, loop_now_ms());
     network_gateway_arm(network);
 }

@@ -51,10 +51,13 @@ extern const PortLinkDriver port_link_dgram;
 extern const PortLinkDriver port_link_dgram_vnet;
 extern const PortLinkDriver port_link_vhost_user;
 extern const PortLinkDriver port_link_tap;
+extern const PortLinkDriver port_link_packet;
 
 Loop *port_link_loop(Port *port);
 uint32_t port_link_mtu(Port *port);
 PortCounters *port_link_counters(Port *port);
+/** port_link_translate: of port_set_translate(). */
+Translate *port_link_translate(const Port *port);
 /** port_link_queue_pairs: 1 to LIMIT_QUEUE_PAIRS. */
 unsigned port_link_queue_pairs(const Port *port);
 

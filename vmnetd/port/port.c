@@ -35,6 +35,7 @@ static const PortKindInfo kinds[PORT_KIND__MAX] = {
     [PORT_KIND_DGRAM_VNET] = { "dgram", &port_link_dgram_vnet },
     [PORT_KIND_VHOST_USER] = { "vhost-user", &port_link_vhost_user },
     [PORT_KIND_TAP] = { "tap", &port_link_tap },
+    [PORT_KIND_PACKET] = { "packet", &port_link_packet },
 };
 
 /**
@@ -63,6 +64,7 @@ struct Port {
     SwitchPort *switch_port;
     uint32_t mtu_bytes;
     unsigned queue_pairs;
+    Translate *translate;
     const PortEvents *events;
     void *opaque;
 
@@ -267,6 +269,11 @@ void port_set_isolated(Port *port, bool isolated)
     switch_port_set_isolated(port->switch_port, isolated);
 }
 
+void port_set_translate(Port *port, Translate *translate)
+{
+    port->translate = translate;
+}
+
 void port_set_offloads(Port *port, unsigned offloads)
 {
     switch_port_set_offloads(port->switch_port, offloads);
@@ -402,6 +409,11 @@ unsigned port_link_input(Port *port, unsigned lane, Frame *frames, unsigned n,
              loop_now_ns() + PARK_NS_MAX);
     }
     return taken;
+}
+
+Translate *port_link_translate(const Port *port)
+{
+    return port->translate;
 }
 
 bool port_link_is_parked(const Port *port, unsigned lane)

@@ -12,6 +12,7 @@
 
 #include <glib.h>
 #include "loop/loop.h"
+#include "port/translate.h"
 #include "switch/switch.h"
 
 typedef struct Port Port;
@@ -22,6 +23,7 @@ typedef enum PortKind {
     PORT_KIND_DGRAM_VNET, /* the same, each with a virtio_net_hdr_v1 in front */
     PORT_KIND_VHOST_USER, /* SOCK_STREAM: messages; frames in shared memory */
     PORT_KIND_TAP,      /* a tap interface with IFF_VNET_HDR */
+    PORT_KIND_PACKET,   /* an AF_PACKET socket with PACKET_VNET_HDR */
     PORT_KIND__MAX
 } PortKind;
 
@@ -47,6 +49,12 @@ void port_set_isolated(Port *port, bool isolated);
 
 /** port_set_queue_pairs: of PORT_KIND_VHOST_USER, at most; from the next VMM on. */
 void port_set_queue_pairs(Port *port, unsigned n);
+
+/**
+ * port_set_translate: of PORT_KIND_PACKET: frames go through @translate
+ * (transfer none) (nullable); before it is connected.
+ */
+void port_set_translate(Port *port, Translate *translate);
 
 /**
  * port_set_offloads: @offloads (SwitchOffloads) are what the VMM takes, from

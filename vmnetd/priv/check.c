@@ -82,6 +82,20 @@ bool priv_check_lower(PrivServer *server, const PrivRequest *request,
     return true;
 }
 
+bool priv_check_unbridged(const Link *link, PrivResult *result)
+{
+    if ((link->flags & IFF_LOOPBACK) || !strcmp(link->kind, "bridge") ||
+        !strcmp(link->kind, "macvtap")) {
+        priv_set_outcome(result, PRIV_WRONG_KIND);
+        return false;
+    }
+    if (link->master) {
+        priv_set_outcome(result, PRIV_HAS_MASTER);
+        return false;
+    }
+    return true;
+}
+
 typedef struct Count {
     const PrivServer *server;
     unsigned n;

@@ -214,6 +214,17 @@ int priv_gateway_tap(Priv *priv, const PrivNetwork *network, GError **error)
                   error);
 }
 
+int priv_packet(Priv *priv, const char *ifname, bool own_mac, GError **error)
+{
+    PrivRequest request = {
+        .type = PRIV_PACKET,
+        .flags = own_mac ? PRIV_OWN_MAC : 0,
+    };
+    char name[IF_NAMESIZE];
+
+    return ask_fd(priv, &request, sizeof(request), ifname, name, error);
+}
+
 static void ask_or_warn(Priv *priv, PrivType type, const char *ifname)
 {
     PrivRequest request = { .type = type };

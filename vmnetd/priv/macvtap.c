@@ -76,16 +76,8 @@ void priv_do_macvtap(PrivServer *server, const PrivRequest *request,
     Link lower, made;
     int errnum;
 
-    if (!priv_check_lower(server, request, &lower, result)) {
-        return;
-    }
-    if ((lower.flags & IFF_LOOPBACK) || !strcmp(lower.kind, "bridge") ||
-        !strcmp(lower.kind, "macvtap")) {
-        priv_set_outcome(result, PRIV_WRONG_KIND);
-        return;
-    }
-    if (lower.master) {
-        priv_set_outcome(result, PRIV_HAS_MASTER);
+    if (!priv_check_lower(server, request, &lower, result) ||
+        !priv_check_unbridged(&lower, result)) {
         return;
     }
     macvtap.lower = lower.ifindex;

@@ -29,12 +29,13 @@ typedef enum PrivType {
     PRIV_GATEWAY_TAP,   /* @ifname is a tap to be made with address @mac */
     PRIV_RULES,         /* of the network whose tap @ifname was made */
     PRIV_NO_RULES,
+    PRIV_PACKET,        /* a packet socket on interface @ifname */
 } PrivType;
 
 /**
  * PrivRequest:
  * @seq: comes back in the answer
- * @flags: PRIV_PRIVATE or 0
+ * @flags: PRIV_PRIVATE, PRIV_OWN_MAC or 0
  * @ifname: ends with a NUL, after which there are only NULs
  */
 typedef struct PrivRequest {
@@ -52,6 +53,8 @@ typedef struct PrivRequest {
 #define PRIV_SHARED 1u
 #define PRIV_NAT44 2u
 #define PRIV_NAT66 4u
+/** PRIV_PACKET: frames for the interface's own address, and for groups. */
+#define PRIV_OWN_MAC 2u
 
 /**
  * PrivGateway: the host's interface on a network; addresses in network order

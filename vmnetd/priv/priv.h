@@ -74,6 +74,14 @@ int priv_gateway_tap(Priv *priv, const PrivNetwork *network, GError **error);
 bool priv_set_rules(Priv *priv, const PrivRules *rules, GError **error);
 void priv_no_rules(Priv *priv, const char *name);
 
+/**
+ * priv_packet: a packet socket on @ifname, for PORT_KIND_PACKET.
+ * @own_mac: only for frames to the interface's own address and to groups
+ *
+ * Returns: (transfer full); -1 with @error.
+ */
+int priv_packet(Priv *priv, const char *ifname, bool own_mac, GError **error);
+
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Priv, priv_free)
 
 #endif

@@ -4,7 +4,7 @@
  *   serve.c    receives, looks at what each kind of request may contain,
  *              answers, logs
  *   check.c    what is allowed
- *   tap.c, macvtap.c   what is made
+ *   tap.c, macvtap.c, packet.c   what is made
  *   gateway.c  the host's interfaces on networks, and their rules
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -46,6 +46,8 @@ bool priv_has_our_name(const Link *link);
  */
 bool priv_check_lower(PrivServer *server, const PrivRequest *request,
                       Link *ret_link, PrivResult *result);
+/** priv_check_unbridged: @link is no bridge, port of one, or guest's. */
+bool priv_check_unbridged(const Link *link, PrivResult *result);
 /** priv_has_place: one more than there are may be made. */
 bool priv_has_place(PrivServer *server, PrivResult *result);
 
@@ -59,12 +61,14 @@ bool priv_has_place(PrivServer *server, PrivResult *result);
  */
 int priv_make_tap(const char *name, char ret_name[IF_NAMESIZE], int *ret_fd);
 
-/* tap.c, macvtap.c, gateway.c: requests */
+/* tap.c, macvtap.c, packet.c, gateway.c: requests */
 
 void priv_do_bridge_tap(PrivServer *server, const PrivRequest *request,
                         PrivResult *result);
 void priv_do_macvtap(PrivServer *server, const PrivRequest *request,
                      PrivResult *result);
+void priv_do_packet(PrivServer *server, const PrivRequest *request,
+                    PrivResult *result);
 void priv_do_remove(PrivServer *server, const PrivRequest *request,
                     PrivResult *result);
 bool priv_is_gateway(const PrivRequest *request);

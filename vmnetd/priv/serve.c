@@ -12,6 +12,7 @@
  *              private addresses: PRIV_LINKS_MAX at most
  *   forward    between these networks and where the host's routes lead, and
  *              what comes to the host at ports that users may have
+ *   open       packet sockets on interfaces that it allows
  *   remove     what was made here
  *
  * No address or route of an interface of the host's changes, and of its settings
@@ -53,10 +54,16 @@ uint32_t priv_mark(const char *state_dir)
 
 /* Requests */
 
+/* Flags are for one kind alone. */
+static bool has_name_and(const PrivRequest *request, uint32_t flags)
+{
+    return !(request->flags & ~flags) && priv_is_name(request->ifname);
+}
+
 /* Returns: whether no address comes with it. */
 static bool has_name_alone(const PrivRequest *request)
 {
-    return !request->flags && priv_is_name(request->ifname) &&
+    return has_name_and(request, 0) &&
            priv_is_all_zero(request->mac, sizeof(request->mac));
 }
 
@@ -67,10 +74,15 @@ static bool has_nothing(const PrivRequest *request)
            priv_is_all_zero(request->ifname, IF_NAMESIZE);
 }
 
+static bool is_of_packet(const PrivRequest *request)
+{
+    return has_name_and(request, PRIV_OWN_MAC) &&
+           priv_is_all_zero(request->mac, sizeof(request->mac));
+}
+
 static bool has_mac(const PrivRequest *request)
 {
-    return !(request->flags & ~PRIV_PRIVATE) &&
-           priv_is_name(request->ifname) && !(request->mac[0] & 1) &&
+    return has_name_and(request, PRIV_PRIVATE) && !(request->mac[0] & 1) &&
            !priv_is_all_zero(request->mac, sizeof(request->mac));
 }
 
@@ -120,6 +132,8 @@ static const Kind kinds[] = {
                      priv_do_rules },
     [PRIV_NO_RULES] = { "removal of rules of", sizeof(PrivRequest),
                         has_name_alone, priv_do_no_rules },
+    [PRIV_PACKET] = { "packet socket on", sizeof(PrivRequest), is_of_packet,
+                      priv_do_packet },
 };
 
 /* Returns: NULL: it makes no sense. */
