@@ -266,6 +266,12 @@ def test_interfaces(lan, guests):
         'default': True}
     assert listed['down0']['why-not'] == 'it is down'
     assert 'lo' not in listed
+    for delay, is_slow in (('1500', True), ('200', False)):
+        lan.host.call('ip', 'link', 'add', 'stp' + delay, 'up', 'type',
+                      'bridge', 'forward_delay', delay, 'stp_state', '1')
+        assert is_slow == ('why-not' in next(
+            one for one in guests.client.call('query-shared-interfaces')
+            if one['name'] == 'stp' + delay))
 
     def fails(text, **options):
         with pytest.raises(QmpError) as failure:
@@ -273,11 +279,12 @@ def test_interfaces(lan, guests):
                                **options)
         assert text in failure.value.text
 
-    fails("unsupported ifname 'none0', expected one of [ %s ]" % lan.ifname,
+    fails("unsupported ifname 'none0', expected one of [ %s stp200 ]" % lan.ifname,
           ifname='none0')
-    fails("unsupported ifname 'lo', expected one of [ %s ]" % lan.ifname,
+    fails("unsupported ifname 'lo', expected one of [ %s stp200 ]" % lan.ifname,
           ifname='lo')
     fails("interface 'down0' cannot be joined: it is down", ifname='down0')
+    fails("interface 'stp1500' cannot be joined: it runs STP", ifname='stp1500')
     if lan.ifname == 'br0':
         fails("interface 'eth0' cannot be joined: it is a port of a bridge or "
               'bond', ifname='eth0')

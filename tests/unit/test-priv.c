@@ -6,7 +6,7 @@
  * in a network namespace of the test's own, with
  *
  *   br0 (bridge)   eth0 -- peer (veth)   port0 (veth, a port of br0)
- *   down0 (bridge, down)   other0 (dummy or bridge that the policy forbids)
+ *   down0 (bridge, down)   stp0 (bridge with STP)   other0 (dummy or bridge that the policy forbids)
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -34,7 +34,7 @@
 #define OTHER_MARK 0x80000002u
 
 static const char *const allowed[] = {
-    "br0", "eth0", "port0", "down0", "lo", "missing", NULL
+    "br0", "eth0", "port0", "down0", "stp0", "lo", "missing", NULL
 };
 
 typedef struct Fixture {
@@ -95,6 +95,7 @@ static void set_up(Fixture *f, const void *unused)
     run("ip link set port0 master br0");
     run("ip link add down0 type bridge");
     run("ip link add other0 type bridge");
+    run("ip link add stp0 up type bridge stp_state 1");
     run("ip link set lo up");
     run("ip link set br0 mtu 1400 up");
     run("ip link set peer up");
@@ -171,6 +172,7 @@ static const struct {
     { PRIV_BRIDGE_TAP, "other0", PRIV_NOT_ALLOWED },
     { PRIV_BRIDGE_TAP, "missing", PRIV_NO_INTERFACE },
     { PRIV_BRIDGE_TAP, "down0", PRIV_IS_DOWN },
+    { PRIV_BRIDGE_TAP, "stp0", PRIV_SLOW_BRIDGE },
     { PRIV_BRIDGE_TAP, "eth0", PRIV_WRONG_KIND },
     { PRIV_BRIDGE_TAP, "lo", PRIV_WRONG_KIND },
     { PRIV_BRIDGE_TAP, "br*", PRIV_NOT_ALLOWED },

@@ -46,7 +46,12 @@ static const char *why_not(const Link *link, bool is_bridge,
     if (!is_bridge && link->master) {
         return "it is a port of a bridge or bond: name that instead";
     }
-    return link->flags & IFF_UP ? NULL : "it is down";
+    if (!(link->flags & IFF_UP)) {
+        return "it is down";
+    }
+    return link_is_slow_bridge(link)
+           ? "it runs STP, so a new port carries nothing for twice its forward "
+             "delay: set that to 2 s, or STP off" : NULL;
 }
 
 typedef struct Listing {

@@ -103,6 +103,8 @@ static const struct {
     [PRIV_NO_KERNEL] = { VMNET_SETUP_INCOMPLETE,
         "the kernel was not told what to forward; vmnetd's log says why" },
     [PRIV_EXISTS] = { VMNET_SHARING_SERVICE_BUSY, "exists already" },
+    [PRIV_SLOW_BRIDGE] = { VMNET_SETUP_INCOMPLETE,
+        "is a bridge with STP, on which ports wait for its forward delay" },
 };
 
 static void set_error(GError **error, const char *ifname,

@@ -24,6 +24,8 @@
 #define READ_BYTES 32768
 /* Reads of one answer: far more interfaces than there can be. */
 #define READS_MAX 4096
+/* The kernel's least one of a bridge with STP; libvirt's bridges have it. */
+#define FORWARD_DELAY_MIN_CS 200
 
 typedef struct LinkRequest {
     struct nlmsghdr header;
@@ -36,6 +38,11 @@ typedef struct AddressRequest {
     struct ifaddrmsg address;
     uint8_t attributes[64];
 } AddressRequest;
+
+bool link_is_slow_bridge(const Link *link)
+{
+    return link->forward_delay_cs > FORWARD_DELAY_MIN_CS;
+}
 
 int links_open(void)
 {
@@ -119,6 +126,28 @@ static void read_text(const struct rtattr *attributes, size_t len,
     }
 }
 
+/* @data: the attributes of a bridge. */
+static uint32_t read_forward_delay(const struct rtattr *data)
+{
+    const void *attributes = RTA_DATA(data);
+    size_t len = RTA_PAYLOAD(data);
+
+    return read_u32(attributes, len, IFLA_BR_STP_STATE)
+           ? read_u32(attributes, len, IFLA_BR_FORWARD_DELAY) : 0;
+}
+
+static void read_kind(const struct rtattr *info, Link *link)
+{
+    const struct rtattr *data = find(RTA_DATA(info), RTA_PAYLOAD(info),
+                                     IFLA_INFO_DATA);
+
+    read_text(RTA_DATA(info), RTA_PAYLOAD(info), IFLA_INFO_KIND, link->kind,
+              sizeof(link->kind));
+    if (data && !strcmp(link->kind, "bridge")) {
+        link->forward_delay_cs = read_forward_delay(data);
+    }
+}
+
 static bool read_link(const struct nlmsghdr *header, Link *ret_link)
 {
     const struct ifinfomsg *info = NLMSG_DATA(header);
@@ -143,8 +172,7 @@ static bool read_link(const struct nlmsghdr *header, Link *ret_link)
               sizeof(ret_link->name));
     nest = find(attributes, len, IFLA_LINKINFO);
     if (nest) {
-        read_text(RTA_DATA(nest), RTA_PAYLOAD(nest), IFLA_INFO_KIND,
-                  ret_link->kind, sizeof(ret_link->kind));
+        read_kind(nest, ret_link);
     }
     return true;
 }

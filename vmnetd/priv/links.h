@@ -24,7 +24,15 @@ typedef struct Link {
     uint32_t group;
     char name[IF_NAMESIZE];
     char kind[16];          /* "bridge", "macvtap", "tun", ...; "": hardware */
+    /* A bridge with STP: what a new port waits for, twice; otherwise 0. */
+    uint32_t forward_delay_cs;
 } Link;
+
+/**
+ * link_is_slow_bridge: a port of it would carry nothing for longer than it
+ * takes by STP at least, 4 s, after which a DHCP client asks again.
+ */
+bool link_is_slow_bridge(const Link *link);
 
 /** LinkMacvtap: @index: that it gets, which nobody else has; @group: a mark */
 typedef struct LinkMacvtap {

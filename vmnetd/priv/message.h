@@ -81,6 +81,7 @@ typedef enum PrivOutcome {
     PRIV_TOO_MANY,
     PRIV_EXISTS,        /* to be made, and there already */
     PRIV_NO_KERNEL,     /* rules: the log says what the kernel lacks */
+    PRIV_SLOW_BRIDGE,   /* STP would keep the port from carrying frames */
     PRIV_FAILED,        /* @errnum says why */
 } PrivOutcome;
 

@@ -160,6 +160,7 @@ static void audit(const Kind *kind, const PrivRequest *request,
         [PRIV_HAS_MASTER] = "another's port", [PRIV_NOT_OURS] = "not ours",
         [PRIV_TOO_MANY] = "too many", [PRIV_EXISTS] = "there already",
         [PRIV_NO_KERNEL] = "not made",
+        [PRIV_SLOW_BRIDGE] = "ports wait for STP",
     };
     const PrivAnswer *answer = &result->answer;
 

@@ -74,6 +74,10 @@ void priv_do_bridge_tap(PrivServer *server, const PrivRequest *request,
         priv_set_outcome(result, PRIV_WRONG_KIND);
         return;
     }
+    if (link_is_slow_bridge(&bridge)) {
+        priv_set_outcome(result, PRIV_SLOW_BRIDGE);
+        return;
+    }
     if (priv_has_place(server, result) &&
         priv_went_well(result, priv_make_tap(PRIV_LINK_PREFIX "%d",
                                              answer->ifname,
