@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # Makes the seeds of the fuzz targets of proto/: ip, tcp, ndp, dhcp4, dns,
-# dns-stream; and of offload.
+# dns-stream; and of offload and translate.
 #
 # They come from scapy, that is, from somebody else's reading of the RFCs.  A
 # file's name says what the packet is.  Run it after adding one:
@@ -204,3 +204,41 @@ offload("checksum", ETHER / IP4 / UDP(sport=1, dport=2) / Raw(b"data"), 0, 0,
 offload("checksum-in-vxlan",
         ETHER / IP4 / UDP(sport=1, dport=4789) / Raw(bytes(8)) / ETHER / IP4 /
         TCP(sport=1, dport=2), 0, 0, 84, 16)
+
+OWN, ROUTER, INPUT = "02:00:00:00:00:ee", "02:00:00:00:00:01", 0x80
+SENT, CAME = Ether(src=GUEST, dst="ff:ff:ff:ff:ff:ff"), Ether(src=ROUTER, dst=OWN)
+
+
+def translate(name, *records):
+    write("translate", name, b"".join(
+        struct.pack("!BH", what, len(bytes(frame))) + bytes(frame)
+        for what, frame in records))
+
+
+CLAIM = 1, SENT / ARP(hwsrc=GUEST, psrc="10.55.0.9", pdst="10.55.0.1")
+translate("arp", CLAIM, (INPUT, CAME / ARP(
+    op=2, hwsrc=ROUTER, psrc="10.55.0.1", hwdst=OWN, pdst="10.55.0.9")))
+translate("arp-announcement", (1, SENT / ARP(
+    op=2, hwsrc=GUEST, psrc="10.55.0.9", hwdst=GUEST, pdst="10.55.0.9")))
+translate("arp-probe", (1, SENT / ARP(hwsrc=GUEST, psrc="0.0.0.0",
+                                      pdst="10.55.0.9")),
+          (INPUT, CAME / ARP(op=2, hwsrc=ROUTER, psrc="10.55.0.9", hwdst=OWN,
+                             pdst="0.0.0.0")))
+translate("arp-of-the-host", (1, SENT / ARP(hwsrc=GUEST, psrc="10.55.0.2")),
+          (INPUT, CAME / IP(dst="10.55.0.2") / UDP()))
+translate("data", CLAIM, (INPUT, CAME / IP(dst="10.55.0.9") / UDP()),
+          (1, ETHER / IP(src="10.55.0.9") / UDP() / Raw(bytes(1400))))
+translate("dhcp", (1, SENT / IP(src="0.0.0.0", dst="255.255.255.255") /
+                   UDP(sport=68, dport=67) /
+                   BOOTP(chaddr=bytes.fromhex(GUEST.replace(":", ""))) /
+                   DHCP(options=[("message-type", "request"),
+                                 ("requested_addr", "10.55.0.9"), "end"])))
+translate("nd", (1, SENT / IPv6(src=LOCAL, dst="ff02::1:ff00:1") /
+                 ICMPv6ND_NS(tgt="fe80::1") / ICMPv6NDOptSrcLLAddr(lladdr=GUEST)),
+          (INPUT, CAME / IPv6(src="fe80::1", dst=LOCAL) /
+           ICMPv6ND_NA(tgt="fe80::1") / ICMPv6NDOptDstLLAddr(lladdr=ROUTER)))
+translate("dad", (2, SENT / IPv6(src="::", dst="ff02::1:ff12:3456") /
+                  ICMPv6ND_NS(tgt=LOCAL)),
+          (INPUT, CAME / IPv6(dst=LOCAL) / UDP()))
+translate("vlan", (1, SENT / Dot1Q(vlan=7) / IP() / UDP()),
+          (INPUT, CAME / Dot1Q(vlan=7) / IP() / UDP()))
