@@ -5,7 +5,10 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#ifndef VMNETD_LIMITS_H
+#ifdef _GCC_NEXT_LIMITS_H
+/* GCC's <limits.h> asks for the C library's, and goes by -iquote, too. */
+#include_next <limits.h>
+#elif !defined(VMNETD_LIMITS_H)
 #define VMNETD_LIMITS_H
 
 /* Networks and netdevs of one daemon: a user's machines, with room to spare. */
