@@ -14,7 +14,7 @@ packages_test="python3-pytest python3-pytest-timeout python3-pytest-xdist
     isc-dhcp-client bind9-dnsutils ndisc6 strace iproute2 iputils-ping procps
     qemu-utils socat util-linux netcat-openbsd dpdk-dev bubblewrap
     cpio git nftables iptables"
-packages_all="libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients"
+packages_all="zsh libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients"
 packages_bench="iperf3 passt slirp4netns iproute2 util-linux"
 
 say()
