@@ -255,9 +255,16 @@ def ensure(folder, programs=('iperf3',), flavour=CLOUD):
     """Kernel and initramfs under @folder, made if they are not there; each
     flavour has a folder of its own.
 
-    Returns their two paths. Raises ImageError. Who comes second waits.
+    Returns their two paths. Raises ImageError. Who comes second waits. Where
+    nothing can be written, what is there must do.
     """
     folder = os.path.abspath(folder)
+    if os.path.isdir(folder) and not os.access(folder, os.W_OK):
+        try:
+            return _ensure(folder, programs, flavour)
+        except OSError as error:
+            raise ImageError('no guest in %s, which is read-only' % folder) \
+                from error
     os.makedirs(folder, exist_ok=True)
     with open(os.path.join(folder, 'lock'), 'w', encoding='ascii') as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
