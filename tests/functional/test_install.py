@@ -170,7 +170,7 @@ def test_completion_knows_all_options(shell_env):
     with open(ZSH, encoding='ascii') as text:
         zsh = text.read()
     for function, name in (('_vmnetctl', 'vmnetctl'),
-                           ('_vmnet_run', 'vmnet-run'), ('_vmnetd', 'vmnetd')):
+                           ('_vmnet_run', 'vmnet-run')):
         options = complete(function, [name, '--'], shell_env)
         assert '--help' in options and '--version' in options
         assert [one for one in options if one not in zsh] == []
