@@ -203,12 +203,25 @@ static void remove_pidfile(const Daemon *daemon)
     }
 }
 
+typedef struct Signals {
+    int fd;
+    Control *control;
+} Signals;
+
 static void on_signal(void *opaque, uint32_t events, int64_t now)
 {
-    Control *control = opaque;
+    const Signals *signals = opaque;
+    Control *control = signals->control;
+    struct signalfd_siginfo info;
 
-    g_message("asked to end by a signal");
-    control_end(control);
+    while (read(signals->fd, &info, sizeof(info)) == sizeof(info)) {
+        if (info.ssi_signo == SIGHUP && control->is_system) {
+            control_reload(control);
+            continue;
+        }
+        g_message("asked to end by a signal");
+        control_end(control);
+    }
 }
 
 static int open_signals(void)
@@ -236,7 +249,7 @@ static ConfinePlaces places_of(const Daemon *daemon)
 /* The engine's whole life. */
 static bool run_engine(Daemon *daemon, pid_t supervisor, GError **error)
 {
-    int signal_fd = open_signals();
+    Signals received = { .fd = open_signals() };
     int signal_errno = errno;
     const ConfinePlaces places = places_of(daemon);
     ControlConfig config = {
@@ -254,6 +267,7 @@ static bool run_engine(Daemon *daemon, pid_t supervisor, GError **error)
         .priv_fd = daemon->priv_fd,
         .bridged = options_bridged(&daemon->options),
         .is_system = daemon->options.system,
+        .policy = &daemon->system.policy,
     };
     g_autoptr(Loop) loop = loop_new(NULL, error);
     g_autoptr(Control) control = NULL;
@@ -262,7 +276,7 @@ static bool run_engine(Daemon *daemon, pid_t supervisor, GError **error)
     if (!loop) {
         return false;
     }
-    if (signal_fd < 0) {
+    if (received.fd < 0) {
         g_set_error(error, VMNET_ERROR, vmnet_status_from_errno(signal_errno),
                     "signalfd: %s", g_strerror(signal_errno));
         return false;
@@ -275,7 +289,8 @@ static bool run_engine(Daemon *daemon, pid_t supervisor, GError **error)
         return false;
     }
     record_restore(control);
-    signals = loop_watch_new(loop, signal_fd, EPOLLIN, on_signal, control,
+    received.control = control;
+    signals = loop_watch_new(loop, received.fd, EPOLLIN, on_signal, &received,
                              error);
     if (!signals) {
         return false;
@@ -423,7 +438,10 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     }
     if (!daemon.options.no_supervisor) {
-        supervisor = supervisor_start(on_end, &daemon, &remover_fd);
+        supervisor = supervisor_start(&(SupervisorConfig) {
+            .on_end = on_end, .opaque = &daemon,
+            .passes_hup = daemon.options.system,
+        }, &remover_fd);
     }
     export_path_set_remover(remover_fd);
     if (!run_engine(&daemon, supervisor, &error)) {

@@ -3,7 +3,6 @@
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
-import json
 import os
 import socket
 import subprocess
@@ -17,6 +16,7 @@ from lib.instance import BUILD
 from lib.lan import Plain, SystemInstance
 from lib.process import Process
 from lib.qmp import Qmp
+from lib.users import as_user, qmp
 
 pytestmark = pytest.mark.skipif(bool(netns.missing()),
                                 reason=str(netns.missing()))
@@ -25,21 +25,6 @@ VMNETD = os.path.join(BUILD, 'vmnetd', 'vmnetd')
 NOBODY = 65534      # user, and group, of the instance
 NETWORK_CAPS = 1 << 12 | 1 << 13
 
-# QMP by a process of another user: commands as JSON in, answers out.
-QMP = r'''
-import json, socket, sys
-sock = socket.socket(socket.AF_UNIX)
-sock.connect(sys.argv[1])
-lines = sock.makefile('rw')
-lines.readline()
-for command in [{'execute': 'qmp_capabilities'}] + json.loads(sys.argv[2]):
-    lines.write(json.dumps(command))
-    lines.flush()
-    while 'event' in (answer := json.loads(lines.readline())):
-        pass
-print(json.dumps(answer), flush=True)
-sys.stdin.read()
-'''
 CONNECT = r'''
 import socket, sys
 sock = socket.socket(socket.AF_UNIX)
@@ -114,22 +99,6 @@ def test_keeper_has_no_more_rights(system):
     for caps in ('CapPrm', 'CapEff', 'CapBnd'):
         assert int(facts[caps], 16) == NETWORK_CAPS
     assert facts['NoNewPrivs'] == '1'
-
-
-def as_user(uid, *argv, group=NOBODY, **options):
-    """Start a program as another user."""
-    return Process([sys.executable, *argv], user=uid, group=group,
-                   extra_groups=[], stdin=subprocess.PIPE,
-                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                   **options)
-
-
-def qmp(system, uid, *commands, group=NOBODY):
-    """What @uid is answered to the last command; connected until closed."""
-    process = as_user(uid, '-c', QMP, system.socket, json.dumps(commands),
-                      group=group)
-    line = process.stdout.readline()
-    return process, json.loads(line) if line else process.stderr.read()
 
 
 def test_users_have_their_own(system):

@@ -215,7 +215,7 @@ static void test_refused(Fixture *f, const void *unused)
 static void test_malformed(Fixture *f, const void *unused)
 {
     static const uint32_t types[] = { 0, 5, 6, 99, 0xffffffff };
-    PrivRequest bad[12];
+    PrivRequest bad[13];
     uint8_t bytes[2 * sizeof(PrivRequest)] = { 0 };
     unsigned n = 0, i;
 
@@ -240,6 +240,7 @@ static void test_malformed(Fixture *f, const void *unused)
     bad[n] = request_of(PRIV_PACKET, "eth0");
     bad[n++].mac[5] = 1;
     bad[n++] = request_of(PRIV_RESET, "eth0");
+    bad[n++] = request_of(PRIV_RELOAD, "eth0");
     bad[n] = request_of(PRIV_RESET, "");
     bad[n++].flags = 1;
     g_assert_cmpuint(n, ==, G_N_ELEMENTS(bad));

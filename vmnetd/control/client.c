@@ -5,6 +5,8 @@
  */
 #include "control/client.h"
 
+#include <errno.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "control/event.h"
@@ -63,6 +65,36 @@ static void on_caught_up(void *opaque, uint64_t n_lost)
     event_send_losses(opaque, n_lost);
 }
 
+/* None are rather too few than another's. */
+static void read_groups(PolicyPeer *peer, int fd)
+{
+    socklen_t len = 0;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &len) < 0 &&
+        errno == ERANGE) {
+        g_autofree gid_t *groups = g_malloc(len);
+
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len) == 0) {
+            peer->n_groups = len / sizeof(*groups);
+            peer->groups = g_steal_pointer(&groups);
+        }
+    }
+}
+
+static void read_peer(PolicyPeer *peer, int fd)
+{
+    struct ucred cred;
+    socklen_t len = sizeof(cred);
+
+    /* Of nobody, who has no rule but everybody's. */
+    peer->uid = peer->gid = -1;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0) {
+        peer->uid = cred.uid;
+        peer->gid = cred.gid;
+        read_groups(peer, fd);
+    }
+}
+
 Client *client_new(Control *control, int fd, pid_t pid, uid_t uid, GError **error)
 {
     g_autoptr(Client) client = g_new0(Client, 1);
@@ -86,6 +118,7 @@ Client *client_new(Control *control, int fd, pid_t pid, uid_t uid, GError **erro
         return g_steal_pointer(&client);
     }
     peer_process_read(&client->process, fd);
+    read_peer(&client->peer, fd);
     client->name = g_strdup_printf("%d", (int)pid);
     client->qmp = qmp_session_new(&config, error);
     if (!client->qmp) {
@@ -110,6 +143,7 @@ void client_free(Client *client)
     qmp_session_free(client->qmp);
     g_hash_table_unref(client->fds);
     peer_process_clear(&client->process);
+    g_free((void *)client->peer.groups);
     g_free(client->name);
     g_free(client);
 }

@@ -12,12 +12,14 @@
 
 #include "control/control.h"
 #include "control/peer-process.h"
+#include "policy/policy.h"
 
 /**
  * Client:
  * @qmp: NULL: the command line
  * @name: default for a netdev's VM: the pid, "vmnetd" for the command line
  * @process: who connected
+ * @peer: as whom; its groups are owned
  * @fds: name to descriptor, what getfd received
  */
 struct Client {
@@ -26,6 +28,7 @@ struct Client {
     char *name;
     PeerProcess process;
     uid_t uid;
+    PolicyPeer peer;
     GHashTable *fds;
 };
 

@@ -73,6 +73,7 @@ const char *const *confine(const ConfinePlaces *places)
     /* Of sockets in the runtime directory, which are a group's. */
     static const char *const system_syscalls[] = { "chmod", "fchmodat", NULL };
     const Options *options = places->options;
+    g_autofree char *policy_dir = dir_of(options->policy);
     g_autofree char *socket_dir = dir_of(places->socket_path);
     g_autofree char *resolv_link = resolv_dir(options, false);
     g_autofree char *resolv_target = resolv_dir(options, true);
@@ -81,7 +82,7 @@ const char *const *confine(const ConfinePlaces *places)
     const char *read_only[] = {
         "/etc", "/usr", "/lib", "/lib64", "/proc", "/sys",
         "/run/systemd/resolve", "/run/NetworkManager", "/run/resolvconf",
-        resolv_link, resolv_target, NULL
+        resolv_link, resolv_target, policy_dir, NULL
     };
 
     add(read_write, places->state_dir);

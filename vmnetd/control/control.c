@@ -145,6 +145,10 @@ Control *control_new(Loop *loop, const ControlConfig *config, GError **error)
     control->sandbox = config->sandbox;
     control->is_system = config->is_system;
     control->bridged = config->bridged;
+    control->policy_source = config->policy;
+    if (control->is_system) {
+        control->policy = policy_source_start(config->policy);
+    }
     if (config->priv_fd >= 0) {
         control->priv = priv_new(config->priv_fd);
     }
@@ -197,6 +201,7 @@ void control_free(Control *control)
     g_ptr_array_set_size(control->held, 0);
     network_register_free(control->networks);
     priv_free(control->priv);
+    policy_free(control->policy);
     record_free(control->record);
     server_free(control->server);
     loop_timer_free(control->idle);
@@ -211,6 +216,21 @@ void control_free(Control *control)
     g_free(control->log_file);
     g_free(control->resolv_conf);
     g_free(control);
+}
+
+void control_reload(Control *control)
+{
+    Policy *policy;
+
+    if (!control->is_system) {
+        return;
+    }
+    policy = policy_source_reload(control->policy_source, control->policy);
+    if (policy) {
+        policy_free(control->policy);
+        control->policy = policy;
+        priv_reload(control->priv);
+    }
 }
 
 void control_run(Control *control)

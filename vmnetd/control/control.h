@@ -19,6 +19,7 @@
 #include <glib.h>
 #include <stdbool.h>
 #include <sys/types.h>
+#include "control/policy-source.h"
 #include "control/qmp.h"
 #include "loop/loop.h"
 #include "network/network.h"
@@ -45,6 +46,7 @@ typedef struct Server Server;
  * @priv_fd: (transfer full) see priv_new(); -1: there are no rights
  * @bridged: (transfer none) see NetworkRegisterConfig
  * @is_system: other users are clients, too
+ * @policy: (transfer none): where what they may do is written; system only
  * @sandbox: (transfer none) layers in force, NULL-terminated, static strings
  */
 typedef struct ControlConfig {
@@ -61,6 +63,7 @@ typedef struct ControlConfig {
     int priv_fd;
     const char *const *bridged;
     bool is_system;
+    const PolicySource *policy;
     const char *const *sandbox;
 } ControlConfig;
 
@@ -69,6 +72,8 @@ struct Control {
     Priv *priv;             /* NULL: no rights */
     const char *const *bridged;
     bool is_system;
+    const PolicySource *policy_source;
+    Policy *policy;         /* NULL: not the system instance: all is allowed */
     NetworkRegister *networks;
     Server *server;
     Client *self;           /* the command line, and what was recorded */
@@ -105,6 +110,9 @@ void control_free(Control *control);
 void control_run(Control *control);
 /** control_end: leave the main loop soon; from a command or a signal. */
 void control_end(Control *control);
+
+/** control_reload: read the policy again; a wrong one changes nothing. */
+void control_reload(Control *control);
 
 /** control_touch: something came or went: look whether the daemon is idle. */
 void control_touch(Control *control);

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "control/authorize.h"
 #include "control/client.h"
 #include "control/forward-event.h"
 #include "control/netdev.h"
@@ -172,7 +173,8 @@ ForwardInfo *forward_add(Client *client, const ForwardOptions *options,
     if (!network
         || !read_guest(network, options, netdev, &config, error)
         || !read_address("host-address", options->host_address,
-                         &config.host.addr, error)) {
+                         &config.host.addr, error)
+        || !authorize_forward(client, network, options->host_port, error)) {
         return NULL;
     }
     config.proto = options->has_protocol

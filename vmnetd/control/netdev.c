@@ -25,6 +25,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "control/authorize.h"
 #include "control/client.h"
 #include "control/export.h"
 #include "control/forward-event.h"
@@ -327,7 +328,9 @@ ControlNetdev *netdev_new(Client *client, const Netdev *options, GError **error)
     ControlNetdev *netdev;
 
     if (!check_names(client, options, error)
-        || !netdev_config_read(&config, options, error)) {
+        || !netdev_config_read(&config, options, error)
+        || !authorize_network(client, &config.network, config.forwards,
+                              error)) {
         return NULL;
     }
 
@@ -345,7 +348,8 @@ ControlNetdev *netdev_new(Client *client, const Netdev *options, GError **error)
     choose_name(netdev, options->vm ? options->vm : client->name);
 
     displaced = orphans_displace(netdev, &config);
-    if (!make_parts(netdev, &config, error)) {
+    if (!authorize_netdev(client, &config.network, error)
+        || !make_parts(netdev, &config, error)) {
         netdev_free(netdev);
         orphans_put_back(control, displaced);
         return NULL;

@@ -11,6 +11,7 @@
 
 #include <string.h>
 
+#include "control/authorize.h"
 #include "control/client.h"
 #include "control/config-read.h"
 #include "control/forward.h"
@@ -357,7 +358,8 @@ ControlNetwork *held_network_add(Client *client, const NetworkOptions *options,
     g_auto(HeldConfig) config = { 0 };
     ControlNetwork *held;
 
-    if (!read_options(&config, control, options, error)) {
+    if (!read_options(&config, control, options, error) ||
+        !authorize_network(client, &config.network, config.rules, error)) {
         return NULL;
     }
     parts.network = network_acquire(control->networks, &config.network, error);
@@ -399,6 +401,9 @@ bool qmp_network_del(void *session, const char *name, GError **error)
     if (!held) {
         g_set_error(error, QAPI_ERROR, QAPI_ERROR_DEVICE_NOT_FOUND,
                     "network '%s' is not held", name);
+        return false;
+    }
+    if (!held->owner && !authorize_end(client, name, error)) {
         return false;
     }
     g_ptr_array_remove(control->held, held);

@@ -35,6 +35,7 @@ enum {
     OPTION_GROUP,
     OPTION_RUNTIME_DIR,
     OPTION_BRIDGED,
+    OPTION_POLICY,
 };
 
 static const struct option long_options[] = {
@@ -53,6 +54,7 @@ static const struct option long_options[] = {
     { "group", required_argument, NULL, OPTION_GROUP },
     { "runtime-dir", required_argument, NULL, OPTION_RUNTIME_DIR },
     { "bridged", required_argument, NULL, OPTION_BRIDGED },
+    { "policy", required_argument, NULL, OPTION_POLICY },
     { "help", no_argument, NULL, 'h' },
     { "version", no_argument, NULL, 'V' },
     { NULL, 0, NULL, 0 }
@@ -92,7 +94,10 @@ static const char help_text[] =
 "  --user USER            whom it becomes (default: vmnet)\n"
 "  --group GROUP          whose members may use it (default: vmnet)\n"
 "  --bridged IFNAME       guests may join this interface's network, and those\n"
-"                         of further --bridged alone (default: any)\n"
+"                         of further --bridged alone (default: any that the\n"
+"                         policy names)\n"
+"  --policy PATH          who may do what, see vmnet-policy(5) (default:\n"
+"                         /etc/vmnet/policy.yaml); read again on SIGHUP\n"
 "  --runtime-dir DIR      sockets (default: /run/vmnet); --state-dir is\n"
 "                         /var/lib/vmnet unless given\n"
 "\n"
@@ -195,6 +200,8 @@ static bool parse_one(Options *options, int option, GError **error)
         return true;
     case OPTION_RUNTIME_DIR:
         return parse_path(&options->runtime_dir, "--runtime-dir", optarg, error);
+    case OPTION_POLICY:
+        return parse_path(&options->policy, "--policy", optarg, error);
     case OPTION_BRIDGED:
         if (!options->bridged) {
             options->bridged = g_ptr_array_new();
@@ -217,6 +224,7 @@ static bool check_system(const Options *options, GError **error)
     const char *odd = options->user ? "--user" :
                       options->group ? "--group" :
                       options->runtime_dir ? "--runtime-dir" :
+                      options->policy ? "--policy" :
                       options->bridged ? "--bridged" : NULL;
 
     if (odd && !options->system) {

@@ -23,6 +23,7 @@ typedef struct OptionCommand {
  * @system: the system instance; @user, @group, @runtime_dir and @bridged are
  *     for it alone, NULL: not given
  * @bridged: (element-type utf8): NULL-terminated
+ * @policy: for the system instance; NULL: POLICY_PATH, which need not be there
  */
 typedef struct Options {
     const char *socket;
@@ -32,7 +33,7 @@ typedef struct Options {
     const char *resolv_conf;
     unsigned idle_s;
     GLogLevelFlags log_level;
-    const char *user, *group, *runtime_dir;
+    const char *user, *group, *runtime_dir, *policy;
     GPtrArray *bridged;
     bool system;
     bool no_supervisor;

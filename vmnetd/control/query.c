@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "libvmnet/build.h"
+#include "control/authorize.h"
 #include "control/client.h"
 #include "control/export.h"
 #include "control/netdev.h"
@@ -275,9 +276,10 @@ SharedInterfaceList *qmp_query_shared_interfaces(void *session, GError **error)
     unsigned i;
 
     for (i = interfaces->len; i-- > 0;) {
-        QAPI_LIST_PREPEND(list, query_interface(
-                              &g_array_index(interfaces, HostInterface, i),
-                              by_default));
+        HostInterface *one = &g_array_index(interfaces, HostInterface, i);
+
+        one->why_not = one->why_not ?: authorize_why_not(session, one->name);
+        QAPI_LIST_PREPEND(list, query_interface(one, by_default));
     }
     return list;
 }
@@ -380,6 +382,9 @@ bool qmp_quit(void *session, GError **error)
 {
     Client *client = session;
 
+    if (!authorize_quit(client, error)) {
+        return false;
+    }
     g_message("quit, asked for by client %s", client->name);
     qmp_session_stop(client->qmp);
     control_end(client->control);

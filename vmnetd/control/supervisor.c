@@ -11,7 +11,8 @@
  *                             ones after 100 ms, 200 ms, ...; connections wait
  *                             in the socket's queue meanwhile
  *   engine exits              so does the supervisor, with the same status
- *   SIGTERM, SIGINT, SIGHUP   passed on as SIGTERM
+ *   SIGTERM, SIGINT, SIGHUP   passed on as SIGTERM; the system instance's SIGHUP
+ *                     as such
  *   supervisor dies           the engine goes on, nobody restarts it then
  *
  * An engine that dies QUICK_DEATHS times, each time within QUICK_MS of its
@@ -57,6 +58,7 @@ static void signals_of_interest(sigset_t *set)
 typedef struct Wakers {
     int signal_fd;
     int remover_fd;         /* the engine asks; -1: it cannot */
+    bool passes_hup;
 } Wakers;
 
 static void close_fd(int *fd)
@@ -67,8 +69,8 @@ static void close_fd(int *fd)
     }
 }
 
-/* Returns: whether a signal asks for the engine's end. */
-static bool wait_for_news(pid_t engine, Wakers *wakers)
+/* Returns: the signal that came for the engine; 0: none. */
+static int wait_for_news(pid_t engine, Wakers *wakers)
 {
     struct pollfd fds[] = {
         { .fd = wakers->signal_fd, .events = POLLIN },
@@ -82,14 +84,14 @@ static bool wait_for_news(pid_t engine, Wakers *wakers)
                       g_strerror(errno));
             g_usleep(RETRY_US);
         }
-        return false;
+        return 0;
     }
     if (fds[1].revents && !remover_serve(wakers->remover_fd)) {
         close_fd(&wakers->remover_fd);
     }
     return fds[0].revents
            && read(wakers->signal_fd, &info, sizeof(info)) == sizeof(info)
-           && info.ssi_signo != SIGCHLD;
+           && info.ssi_signo != SIGCHLD ? (int)info.ssi_signo : 0;
 }
 
 /*
@@ -99,7 +101,7 @@ static bool wait_for_news(pid_t engine, Wakers *wakers)
 static int wait_for_engine(pid_t engine, Wakers *wakers, bool *stopping)
 {
     for (;;) {
-        int status = 0;
+        int status = 0, sig;
         pid_t pid = waitpid(engine, &status, WNOHANG);
 
         if (pid == engine) {
@@ -108,7 +110,10 @@ static int wait_for_engine(pid_t engine, Wakers *wakers, bool *stopping)
         if (pid < 0 && errno != EINTR) {
             return 0; /* somebody else has reaped it */
         }
-        if (wait_for_news(engine, wakers)) {
+        sig = wait_for_news(engine, wakers);
+        if (sig == SIGHUP && wakers->passes_hup) {
+            kill(engine, SIGHUP);
+        } else if (sig) {
             *stopping = true;
             kill(engine, SIGTERM);
         }
@@ -116,7 +121,7 @@ static int wait_for_engine(pid_t engine, Wakers *wakers, bool *stopping)
 }
 
 /* Returns: false if asked to stop meanwhile. */
-static bool pause_before_restart(unsigned deaths)
+static bool pause_before_restart(const Wakers *wakers, unsigned deaths)
 {
     int64_t ms = deaths > 1 ? DELAY_MS << (deaths - 2) : 0;
     struct timespec wait = { ms / 1000, ms % 1000 * 1000000 };
@@ -125,6 +130,9 @@ static bool pause_before_restart(unsigned deaths)
 
     signals_of_interest(&set);
     sigdelset(&set, SIGCHLD);
+    if (wakers->passes_hup) {
+        sigdelset(&set, SIGHUP); /* the next engine is told */
+    }
     do {
         sig = sigtimedwait(&set, NULL, &wait);
     } while (sig < 0 && errno == EINTR);
@@ -203,16 +211,15 @@ static Outcome supervise(Wakers *wakers, const sigset_t *old_mask,
         }
         g_warning("engine %d died: %s; starting it again", (int)engine,
                   strsignal(WTERMSIG(status)));
-        if (!pause_before_restart(deaths)) {
+        if (!pause_before_restart(wakers, deaths)) {
             return OUTCOME_GAVE_UP;
         }
     }
 }
 
-pid_t supervisor_start(void (*on_end)(void *opaque, bool failed), void *opaque,
-                       int *ret_remover_fd)
+pid_t supervisor_start(const SupervisorConfig *config, int *ret_remover_fd)
 {
-    Wakers wakers = { .remover_fd = -1 };
+    Wakers wakers = { .remover_fd = -1, .passes_hup = config->passes_hup };
     pid_t self = getpid();
     sigset_t set, old_mask;
     int status = 1;
@@ -242,6 +249,6 @@ pid_t supervisor_start(void (*on_end)(void *opaque, bool failed), void *opaque,
     case OUTCOME_GAVE_UP:
         break;
     }
-    on_end(opaque, status != 0);
+    config->on_end(config->opaque, status != 0);
     _exit(status);
 }

@@ -10,10 +10,20 @@
 #include <sys/types.h>
 
 /**
- * supervisor_start: fork the engine.
+ * SupervisorConfig:
  * @on_end: called in the supervisor before it exits, to remove files that an
  *     engine cannot, or that one that has @failed may have left behind: it could
  *     not start, or died over and over
+ * @passes_hup: SIGHUP is for the engine, which reads its policy again
+ */
+typedef struct SupervisorConfig {
+    void (*on_end)(void *opaque, bool failed);
+    void *opaque;
+    bool passes_hup;
+} SupervisorConfig;
+
+/**
+ * supervisor_start: fork the engine.
  * @ret_remover_fd: in the engine: where to ask for sockets to be removed
  *     (remover.h); -1: nobody is there
  *
@@ -21,7 +31,6 @@
  * engine that is started later it returns again.  0: fork() failed, which is
  * logged: the caller goes on alone.
  */
-pid_t supervisor_start(void (*on_end)(void *opaque, bool failed), void *opaque,
-                       int *ret_remover_fd);
+pid_t supervisor_start(const SupervisorConfig *config, int *ret_remover_fd);
 
 #endif

@@ -112,6 +112,17 @@ static bool make_dir(const System *system, const char *path, mode_t mode,
     return ok;
 }
 
+/* Named by the administrator: a mistake is told before anything starts. */
+static bool check_policy(const System *system, GError **error)
+{
+    g_autoptr(Policy) policy = NULL;
+
+    system_act_as_user(system);
+    policy = policy_source_load(&system->policy, error);
+    system_act_as_root();
+    return policy;
+}
+
 bool system_prepare(System *system, const Options *options, GError **error)
 {
     if (!rights_can_configure()) {
@@ -123,8 +134,19 @@ bool system_prepare(System *system, const Options *options, GError **error)
     system->runtime_dir = options->runtime_dir ?: SYSTEM_RUNTIME_DIR;
     system->state_dir = options->state_dir ?: SYSTEM_STATE_DIR;
     system->socket = g_build_filename(system->runtime_dir, "vmnetd.sock", NULL);
-    return find_user(system, options, error)
-           && find_group(system, options, error)
+    if (!find_user(system, options, error)
+        || !find_group(system, options, error)) {
+        return false;
+    }
+    system->policy = (PolicySource) {
+        .path = options->policy ?: POLICY_PATH,
+        .is_named = options->policy,
+        .has_group = system->has_group,
+        .gid = system->gid,
+        .group = options->group ?: SYSTEM_GROUP,
+        .bridged = options_bridged(options),
+    };
+    return check_policy(system, error)
            && make_dir(system, system->runtime_dir, 0750, error)
            && make_dir(system, system->state_dir, 0700, error);
 }
@@ -211,6 +233,20 @@ static void close_all_but(int a, int b)
     syscall(SYS_close_range, (unsigned)high + 1, ~0u, 0);
 }
 
+/* Where the policy is, or will be. (transfer full) */
+static char *policy_dir(const char *path)
+{
+    char *dir = g_path_get_dirname(path);
+
+    while (access(dir, F_OK) < 0 && strcmp(dir, "/") != 0) {
+        char *above = g_path_get_dirname(dir);
+
+        g_free(dir);
+        dir = above;
+    }
+    return dir;
+}
+
 /* As root, for whom alone it is: a directory of the user's is none for it. */
 static void open_rules(const System *system, uint32_t mark)
 {
@@ -222,15 +258,17 @@ static void open_rules(const System *system, uint32_t mark)
     }
 }
 
-static void enter_sandbox(void)
+static void enter_sandbox(const PrivPolicy *policy)
 {
     static const char *const none[] = { NULL };
     g_autofree const char **writable = g_new0(const char *, 2 +
         g_strv_length((char **)priv_rules_paths()));
+    g_autofree char *dir = policy_dir(policy->path);
+    const char *const readable[] = { dir, NULL };
     const SandboxLists lists = {
         .read_write = writable,
         .removal = none,
-        .read_only = none,
+        .read_only = readable,
         .syscalls = priv_syscalls,
     };
     unsigned i;
@@ -260,7 +298,7 @@ static G_GNUC_NORETURN void priv_main(int fd, const System *system,
     }
     keeper_start();
     prctl(PR_SET_NAME, "vmnetd-priv", 0, 0, 0);
-    enter_sandbox();
+    enter_sandbox(policy);
     priv_serve(fd, policy);
     _exit(0);
 }
@@ -270,6 +308,8 @@ int system_start_priv(const System *system, const Options *options,
 {
     const PrivPolicy policy = {
         .bridged = options_bridged(options),
+        .path = system->policy.path,
+        .is_named = system->policy.is_named,
         .mark = priv_mark(system->state_dir),
         .first_port = first_port(),
     };

@@ -11,6 +11,7 @@
 #define VMNETD_CONTROL_SYSTEM_H
 
 #include "control/options.h"
+#include "control/policy-source.h"
 #include "control/qmp-socket.h"
 
 #define SYSTEM_RUNTIME_DIR "/run/vmnet"
@@ -23,6 +24,7 @@
  * @uid, @gid: of engine and supervisor
  * @has_group: members of @gid may use it; otherwise root alone
  * @socket: default of --socket, owned
+ * @policy: what the group's members and others may do
  */
 typedef struct System {
     uid_t uid;
@@ -30,6 +32,7 @@ typedef struct System {
     bool has_group;
     const char *runtime_dir, *state_dir;
     char *socket;
+    PolicySource policy;
 } System;
 
 /** system_prepare: who it will be, and directories that belong to that user. */

@@ -13,6 +13,7 @@
 #define VMNETD_NETWORK_NETWORK_H
 
 #include <glib.h>
+#include <net/if.h>
 #include "gateway/gateway.h"
 #include "loop/loop.h"
 #include "nat/nat.h"
@@ -158,6 +159,24 @@ Network *network_find(NetworkRegister *reg, const char *name);
 
 /** network_config_check: validates without making anything. */
 bool network_config_check(const NetworkConfig *config, GError **error);
+
+/**
+ * NetworkChoice: what network_acquire() would take.
+ * @name: (owned)
+ * @ifname: the host interface that it is, or would be, bridged to; "": none
+ * @runs: it would be joined, else started
+ */
+typedef struct NetworkChoice {
+    char *name;
+    char ifname[IF_NAMESIZE];
+    bool runs;
+} NetworkChoice;
+
+/** network_choose: nothing is made; @ret_choice to be cleared. */
+bool network_choose(NetworkRegister *reg, const NetworkConfig *config,
+                    NetworkChoice *ret_choice, GError **error);
+void network_choice_clear(NetworkChoice *choice);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(NetworkChoice, network_choice_clear)
 
 /**
  * network_acquire: the network that @config means, made if it is not running.

@@ -186,25 +186,68 @@ static bool agrees(const Network *network, const NetworkConfig *config,
     return !differs;
 }
 
+/*
+ * A bridged one has an interface in any case: that which is written, that of
+ * the network which runs, or that of the default route.
+ */
+static bool resolve(NetworkRegister *reg, const NetworkConfig *config,
+                    NetworkConfig *ret_resolved, HostInterface *interface,
+                    GError **error)
+{
+    Network *network = config->name ? network_find(reg, config->name) : NULL;
+
+    *ret_resolved = *config;
+    if (config->mode != NETWORK_MODE_BRIDGED || config->ifname) {
+        return true;
+    }
+    if (network && agrees(network, config, NULL)) {
+        memcpy(interface->name, network->settings.ifname, IF_NAMESIZE);
+    } else if (!network_bridged_find(reg, NULL, interface, error)) {
+        return false;
+    }
+    ret_resolved->ifname = interface->name;
+    return true;
+}
+
+bool network_choose(NetworkRegister *reg, const NetworkConfig *config,
+                    NetworkChoice *ret_choice, GError **error)
+{
+    NetworkConfig resolved;
+    HostInterface interface;
+    Network *network;
+
+    if (!network_config_check(config, error) ||
+        !resolve(reg, config, &resolved, &interface, error)) {
+        return false;
+    }
+    *ret_choice = (NetworkChoice) { .name = choose_name(reg, &resolved) };
+    network = network_find(reg, ret_choice->name);
+    ret_choice->runs = network && (network->refs ||
+                                   agrees(network, &resolved, NULL));
+    if (resolved.mode == NETWORK_MODE_BRIDGED) {
+        g_strlcpy(ret_choice->ifname, resolved.ifname, IF_NAMESIZE);
+    }
+    return true;
+}
+
+void network_choice_clear(NetworkChoice *choice)
+{
+    g_clear_pointer(&choice->name, g_free);
+}
+
 Network *network_acquire(NetworkRegister *reg, const NetworkConfig *config,
                          GError **error)
 {
     g_autofree char *name = NULL;
-    NetworkConfig resolved = *config;
+    NetworkConfig resolved;
     HostInterface interface;
     Network *network;
 
-    if (!network_config_check(config, error)) {
+    if (!network_config_check(config, error) ||
+        !resolve(reg, config, &resolved, &interface, error)) {
         return NULL;
     }
-    if (config->mode == NETWORK_MODE_BRIDGED && !config->ifname &&
-        !config->name) {
-        if (!network_bridged_find(reg, NULL, &interface, error)) {
-            return NULL;
-        }
-        resolved.ifname = interface.name;
-        config = &resolved;
-    }
+    config = &resolved;
     name = choose_name(reg, config);
     network = network_find(reg, name);
     if (network && agrees(network, config, network->refs ? error : NULL)) {

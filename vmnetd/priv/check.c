@@ -38,16 +38,6 @@ bool priv_is_name(const char ifname[IF_NAMESIZE])
     return i == IF_NAMESIZE;
 }
 
-static bool is_allowed(const PrivPolicy *policy, const char *ifname)
-{
-    const char *const *name = policy->bridged;
-
-    while (name && *name && strcmp(*name, ifname) != 0) {
-        name++;
-    }
-    return !name || *name;
-}
-
 bool priv_has_our_name(const Link *link)
 {
     return g_str_has_prefix(link->name, PRIV_LINK_PREFIX) ||
@@ -59,7 +49,7 @@ bool priv_check_lower(PrivServer *server, const PrivRequest *request,
 {
     int errnum;
 
-    if (!is_allowed(server->policy, request->ifname)) {
+    if (!priv_policy_bridges(server, request->ifname)) {
         priv_set_outcome(result, PRIV_NOT_ALLOWED);
         return false;
     }

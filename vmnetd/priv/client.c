@@ -90,7 +90,8 @@ static const struct {
 } outcomes[] = {
     [PRIV_BAD_REQUEST] = { VMNET_INVALID_ARGUMENT, "is no name of one" },
     [PRIV_NOT_ALLOWED] = { VMNET_NOT_AUTHORIZED,
-        "the system instance does not let guests join it (--bridged)" },
+        "the system instance does not let guests join it (--bridged, "
+        "vmnet-policy(5))" },
     [PRIV_NO_INTERFACE] = { VMNET_INVALID_ARGUMENT, "does not exist" },
     [PRIV_WRONG_KIND] = { VMNET_INVALID_ARGUMENT,
         "is neither a bridge nor an Ethernet interface that guests could "
@@ -227,7 +228,8 @@ int priv_packet(Priv *priv, const char *ifname, bool own_mac, GError **error)
     return ask_fd(priv, &request, sizeof(request), ifname, name, error);
 }
 
-static void ask_or_warn(Priv *priv, PrivType type, const char *ifname)
+static void ask_or_warn(Priv *priv, PrivType type, const char *ifname,
+                        const char *what)
 {
     PrivRequest request = { .type = type };
     g_autoptr(GError) error = NULL;
@@ -235,7 +237,7 @@ static void ask_or_warn(Priv *priv, PrivType type, const char *ifname)
     int fd;
 
     if (!ask(priv, &request, sizeof(request), ifname, &fd, name, &error)) {
-        g_warning("removing: %s", error->message);
+        g_warning("%s: %s", what, error->message);
     }
     if (fd >= 0) {
         close(fd);
@@ -244,12 +246,17 @@ static void ask_or_warn(Priv *priv, PrivType type, const char *ifname)
 
 void priv_remove(Priv *priv, const char *name)
 {
-    ask_or_warn(priv, PRIV_REMOVE, name);
+    ask_or_warn(priv, PRIV_REMOVE, name, "removing");
+}
+
+void priv_reload(Priv *priv)
+{
+    ask_or_warn(priv, PRIV_RELOAD, "", "reading the policy again");
 }
 
 void priv_no_rules(Priv *priv, const char *name)
 {
-    ask_or_warn(priv, PRIV_NO_RULES, name);
+    ask_or_warn(priv, PRIV_NO_RULES, name, "removing rules");
 }
 
 bool priv_set_rules(Priv *priv, const PrivRules *rules, GError **error)
@@ -295,7 +302,7 @@ Priv *priv_new(int fd)
     priv->seq = g_random_int();
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
-    ask_or_warn(priv, PRIV_RESET, "");
+    ask_or_warn(priv, PRIV_RESET, "", "removing");
     return priv;
 }
 

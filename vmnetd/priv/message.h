@@ -30,6 +30,7 @@ typedef enum PrivType {
     PRIV_RULES,         /* of the network whose tap @ifname was made */
     PRIV_NO_RULES,
     PRIV_PACKET,        /* a packet socket on interface @ifname */
+    PRIV_RELOAD,        /* read the policy again */
 } PrivType;
 
 /**

@@ -82,6 +82,9 @@ void priv_no_rules(Priv *priv, const char *name);
  */
 int priv_packet(Priv *priv, const char *ifname, bool own_mac, GError **error);
 
+/** priv_reload: it reads the policy again; a wrong one changes nothing. */
+void priv_reload(Priv *priv);
+
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Priv, priv_free)
 
 #endif

@@ -4,6 +4,7 @@
  *   serve.c    receives, looks at what each kind of request may contain,
  *              answers, logs
  *   check.c    what is allowed
+ *   policy.c   what the policy's file says of that
  *   tap.c, macvtap.c, packet.c   what is made
  *   gateway.c  the host's interfaces on networks, and their rules
  *
@@ -14,14 +15,16 @@
 
 #include <stdbool.h>
 
+#include "policy/policy.h"
 #include "priv/links.h"
 #include "priv/message.h"
 #include "priv/serve.h"
 
-/** PrivServer: @fd: requests; @nl: of links_open() */
+/** PrivServer: @fd: requests; @nl: of links_open(); @file: NULL: there is none */
 typedef struct PrivServer {
     int fd, nl;
     const PrivPolicy *policy;
+    Policy *file;
 } PrivServer;
 
 /** PrivResult: @made_fd: -1, or for the engine, closed after that */
@@ -50,6 +53,14 @@ bool priv_check_lower(PrivServer *server, const PrivRequest *request,
 bool priv_check_unbridged(const Link *link, PrivResult *result);
 /** priv_has_place: one more than there are may be made. */
 bool priv_has_place(PrivServer *server, PrivResult *result);
+
+/* policy.c */
+
+void priv_policy_start(PrivServer *server);
+/** priv_policy_bridges: whether anybody may join @ifname. */
+bool priv_policy_bridges(const PrivServer *server, const char *ifname);
+void priv_do_reload(PrivServer *server, const PrivRequest *request,
+                    PrivResult *result);
 
 /* tap.c */
 

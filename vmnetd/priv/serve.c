@@ -14,6 +14,7 @@
  *              what comes to the host at ports that users may have
  *   open       packet sockets on interfaces that it allows
  *   remove     what was made here
+ *   reload     the policy, which is root's file and not the engine's
  *
  * No address or route of an interface of the host's changes, and of its settings
  * those that forwarding needs (rules.h), until it is over.
@@ -134,6 +135,8 @@ static const Kind kinds[] = {
                         has_name_alone, priv_do_no_rules },
     [PRIV_PACKET] = { "packet socket on", sizeof(PrivRequest), is_of_packet,
                       priv_do_packet },
+    [PRIV_RELOAD] = { "policy read again", sizeof(PrivRequest), has_nothing,
+                      priv_do_reload },
 };
 
 /* Returns: NULL: it makes no sense. */
@@ -256,11 +259,13 @@ void priv_serve(int fd, const PrivPolicy *policy)
         g_critical("priv: netlink: %s", g_strerror(errno));
         return;
     }
+    priv_policy_start(&server);
     while (serve_one(&server)) {
     }
     errnum = remove_made(&server);
     if (errnum) {
         g_warning("priv: what was made is left behind: %s", g_strerror(errnum));
     }
+    policy_free(server.file);
     close(server.nl);
 }

@@ -6,6 +6,7 @@
 #ifndef VMNETD_PRIV_SERVE_H
 #define VMNETD_PRIV_SERVE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /** Interfaces at one time: LIMIT_NETDEVS, each with one. */
@@ -14,11 +15,14 @@
 /**
  * PrivPolicy:
  * @bridged: NULL-terminated: interfaces that may be bridged to; NULL: all
+ * @path: of the policy's file, which must be there if it @is_named; NULL: none
  * @mark: of this instance: interfaces of group @mark are its own; not 0
  * @first_port: of those that users may have
  */
 typedef struct PrivPolicy {
     const char *const *bridged;
+    const char *path;
+    bool is_named;
     uint32_t mark;
     uint16_t first_port;
 } PrivPolicy;
