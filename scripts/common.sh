@@ -7,7 +7,7 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=${VMNET_BUILD:-$top/build}
 guest=${VMNET_GUEST:-$build/guest}      # kernel and initramfs
 
-packages_build="gcc libc6-dev meson ninja-build pkg-config libglib2.0-dev libseccomp-dev libnftables-dev python3"
+packages_build="gcc libc6-dev meson ninja-build pkg-config libglib2.0-dev libseccomp-dev libnftables-dev libyaml-dev python3"
 packages_guest="qemu-system-x86 busybox-static dpkg xz-utils +linux-image-cloud-amd64"
 packages_test="python3-pytest python3-pytest-timeout python3-pytest-xdist
     python3-scapy python3-docutils iperf3 udhcpc
