@@ -31,7 +31,8 @@ sock = socket.socket(socket.AF_UNIX)
 sock.settimeout(2)
 sock.connect(sys.argv[1])
 try:
-    print('refused' if sock.recv(1) == b'' else 'frames')
+    # The host's interface may have spoken already.
+    print('refused' if sock.recv(1) == b'' else 'accepted')
 except TimeoutError:
     print('accepted')
 '''
