@@ -7,9 +7,11 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=${VMNET_BUILD:-$top/build}
 guest=${VMNET_GUEST:-$build/guest}      # kernel and initramfs
 
-packages_build="gcc libc6-dev meson ninja-build pkg-config libglib2.0-dev libseccomp-dev libnftables-dev libyaml-dev python3"
+packages_build="gcc libc6-dev meson ninja-build pkg-config libglib2.0-dev libseccomp-dev python3"
 packages_guest="qemu-system-x86 busybox-static dpkg xz-utils +linux-image-cloud-amd64"
-packages_test="python3-pytest python3-pytest-timeout python3-pytest-xdist
+# Of the system instance; nobody else needs them.
+packages_system="libnftables-dev libyaml-dev"
+packages_test="$packages_system python3-pytest python3-pytest-timeout python3-pytest-xdist
     python3-scapy python3-docutils iperf3 udhcpc
     isc-dhcp-client bind9-dnsutils ndisc6 strace iproute2 iputils-ping procps
     qemu-utils socat util-linux netcat-openbsd dpdk-dev bubblewrap

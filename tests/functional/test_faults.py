@@ -224,6 +224,10 @@ if not ASAN:
     ]
 
 
+class OtherCall(Exception):
+    """The one that is meant did not fail."""
+
+
 # Runs until the call that is meant has failed: invocations beside the traced one.
 TRIES = (0, 0, -1, 1, -2, 2)
 
@@ -480,10 +484,10 @@ def missing_texts(calls, fault, beside):
         text = run.text()
         assert status == (1 if fault.ends else 0), text
         if not run.injected():
-            return ['the call that is to fail was not made']
+            raise OtherCall('the call that is to fail was not made')
         if not fault.where.startswith('{') and not any(
                 re.search(fault.where, line) for line in run.injected()):
-            return ['another call failed: ' + run.injected()[0]]
+            raise OtherCall('another call failed: ' + run.injected()[0])
         wanted = [part.format(**run.names()) for part in fault.texts]
         return [part for part in wanted if part not in text]
     finally:
@@ -502,10 +506,12 @@ def test_lines_of_two_threads():
 @pytest.mark.parametrize('fault', FAULTS, ids=str)
 def test_failing_call(calls, fault):
     for beside in TRIES:
-        missing = missing_texts(calls, fault, beside)
-        if not missing:
+        try:
+            assert not missing_texts(calls, fault, beside)
             return
-    assert not missing
+        except OtherCall as error:
+            told = str(error)
+    pytest.fail(told)
 
 
 def served(run):

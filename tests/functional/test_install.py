@@ -23,8 +23,10 @@ ZSH = os.path.join(TOP, 'data/completions/_vmnet')
 INSTALLED = (
     'bin/vmnetd', 'bin/vmnet-run', 'bin/vmnetctl', 'libvmnet.so.0',
     'libvmnet.so', 'pkgconfig/libvmnet.pc', 'include/vmnet/vmnet.h',
-    'man7/vmnet.7', 'man8/vmnetd.8', 'man1/vmnet-run.1', 'man1/vmnetctl.1',
-    'doc/vmnet/README.md', 'doc/vmnet/LICENSES/GPL-2.0-or-later.txt',
+    'man7/vmnet.7', 'man7/vmnet-qmp.7', 'man5/vmnet-policy.5',
+    'man8/vmnetd.8', 'man1/vmnet-run.1', 'man1/vmnetctl.1',
+    'doc/vmnet/README.md', 'doc/vmnet/policy.yaml',
+    'doc/vmnet/LICENSES/GPL-2.0-or-later.txt',
     'doc/vmnet/html/guide.html', 'bash-completion/completions/vmnetctl',
     'bash-completion/completions/vmnet-run',
     'bash-completion/completions/vmnetd', 'zsh/site-functions/_vmnet',
@@ -51,10 +53,19 @@ def installed(tmp_path_factory):
     """The folder; what installed it must be able to empty it again."""
     folder = str(tmp_path_factory.mktemp('install') / 'dest')
     os.mkdir(folder)
-    run('meson', 'install', '-C', BUILD, '--no-rebuild', '--destdir', folder)
-    yield folder
-    run('ninja', '-C', BUILD, 'uninstall', env=dict(os.environ, DESTDIR=folder))
-    assert not tree(folder)
+    # What somebody has installed from this tree can be uninstalled afterwards.
+    log = os.path.join(BUILD, 'meson-logs', 'install-log.txt')
+    if os.path.exists(log):
+        os.rename(log, log + '.kept')
+    try:
+        run('meson', 'install', '-C', BUILD, '--no-rebuild', '--destdir', folder)
+        yield folder
+        run('ninja', '-C', BUILD, 'uninstall',
+            env=dict(os.environ, DESTDIR=folder))
+        assert not tree(folder)
+    finally:
+        if os.path.exists(log + '.kept'):
+            os.replace(log + '.kept', log)
 
 
 @pytest.fixture
