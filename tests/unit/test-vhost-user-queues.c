@@ -6,6 +6,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include <glib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "port/port.h"
 #include "proto/ip.h"
@@ -39,6 +41,8 @@ struct Fixture {
     GMainContext *context;
     Loop *loop;
     Switch *sw;
+    uint16_t flow;      /* on_other_event()'s, and what it was told */
+    size_t room;
     Vm a, b;
 };
 
@@ -417,6 +421,41 @@ static void test_room_is_that_of_the_flow(Fixture *f, const void *data)
     g_assert_cmpuint(room_for(f, full), >=, NUM * MTU);
 }
 
+/* As NAT, whose socket has data in the same turn of the loop. */
+static void on_other_event(void *opaque, uint32_t events, int64_t now_ms)
+{
+    Fixture *f = opaque;
+
+    f->room = room_for(f, f->flow);
+}
+
+/* Its memory is gone before the failure is carried out: nothing looks at it. */
+static void test_room_of_one_that_has_failed(Fixture *f, const void *data)
+{
+    struct {
+        uint32_t n, padding;
+        VuRegion region;
+    } table = { 1, 0, driver_memory_region(&f->b.fe.memory) };
+    int fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+    LoopWatch *watch;
+
+    g_assert_cmpint(fd, >=, 0);
+    f->flow = flow_for(f, 2);
+    table.region.size *= 2;     /* longer than its file: refused */
+    g_assert_true(frontend_send(&f->b.fe, VU_SET_MEM_TABLE, 0, &table,
+                                sizeof(table), &f->b.fe.memory.fd, 1));
+    watch = loop_watch_new(f->loop, fd, EPOLLIN | EPOLLET, on_other_event, f,
+                           NULL);
+    g_assert_nonnull(watch);
+    while (!f->room) {
+        g_main_context_iteration(f->context, TRUE);
+    }
+    g_assert_cmpuint(f->room, ==, SIZE_MAX);
+    loop_watch_free(watch);
+    close(fd);
+    run(f);
+}
+
 int main(int argc, char **argv)
 {
     static const uint64_t feature_sets[] = {
@@ -434,6 +473,7 @@ int main(int argc, char **argv)
         { "only-enabled-pairs", test_only_enabled_pairs },
         { "full-ring-stops-no-other", test_full_ring_stops_no_other },
         { "room-is-that-of-the-flow", test_room_is_that_of_the_flow },
+        { "room-of-one-that-has-failed", test_room_of_one_that_has_failed },
     };
     unsigned i, j;
 

@@ -90,6 +90,14 @@ static void rules_changed(const Network *network)
     }
 }
 
+/* The kernel cannot translate from ::1, and groups are nobody's. */
+static bool is_for_kernel_at(const IpAddr *host, const IpAddr *guest)
+{
+    return host->family == AF_UNSPEC ||
+           (host->family == guest->family && !ip_addr_is_group(host) &&
+            (host->family == AF_INET || !ip_addr_is_loopback(host)));
+}
+
 /* One that lets a single client in is left to sockets. */
 static bool is_for_kernel(const NetworkForward *forward)
 {
@@ -97,8 +105,7 @@ static bool is_for_kernel(const NetworkForward *forward)
 
     return forward->uplink && !config->client_port &&
            config->guest.addr.family != AF_UNSPEC &&
-           (config->host.addr.family == AF_UNSPEC ||
-            config->host.addr.family == config->guest.addr.family);
+           is_for_kernel_at(&config->host.addr, &config->guest.addr);
 }
 
 unsigned network_forwards_rules(const Network *network,

@@ -98,11 +98,8 @@ static bool set_rules(NetworkKernel *kernel, GError **error)
     PrivRules rules;
 
     collect_rules(kernel, &rules);
-    if (!priv_set_rules(kernel->priv, &rules, error)) {
-        return false;
-    }
-    kernel->has_rules = true;
-    return true;
+    kernel->has_rules = true;   /* also if the answer comes too late */
+    return priv_set_rules(kernel->priv, &rules, error);
 }
 
 static void on_rules_timer(void *opaque, int64_t now_ms)

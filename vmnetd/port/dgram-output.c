@@ -66,6 +66,10 @@ static SendError send_failed(DgramOutput *out, int errnum)
         port_counter_add(
             &port_link_counters(out->port)->drops[SWITCH_DROP_GIANT], 1);
         return SEND_SKIP;
+    case EFAULT:        /* the sender has taken its memory away */
+        port_counter_add(
+            &port_link_counters(out->port)->drops[SWITCH_DROP_BAD_OFFLOAD], 1);
+        return SEND_SKIP;
     case ECONNREFUSED:
     case ECONNRESET:
     case EPIPE:

@@ -121,6 +121,7 @@ static void write_failed(PacketLink *link, int errnum)
         count_drop(link, SWITCH_DROP_FULL);
         break;
     case EINVAL:
+    case EFAULT:        /* the sender has taken its memory away */
         count_drop(link, SWITCH_DROP_BAD_OFFLOAD);
         break;
     case EMSGSIZE:

@@ -237,6 +237,9 @@ size_t vu_output_room(VhostUser *dev, const Frame *head)
     size_t room = 0;
     unsigned i;
 
+    if (dev->is_failed) { /* its memory may be gone already */
+        return SIZE_MAX;
+    }
     if (head) {
         room = ring_room(ring_for(dev, head));
     }

@@ -162,11 +162,14 @@ static void read_rule(void *opaque, const NftRule *rule)
     }
     ours->n++;
     if (ours->removal) {
-        g_string_append_printf(ours->removal,
-                               "delete rule %s %s %s handle %" G_GUINT64_FORMAT
-                               "\n", family_text(places[ours->place].family),
-                               place_table, places[ours->place].chain,
-                               rule->handle);
+        g_autofree char *line = g_strdup_printf(
+            "delete rule %s %s %s handle %" G_GUINT64_FORMAT "\n",
+            family_text(places[ours->place].family), place_table,
+            places[ours->place].chain, rule->handle);
+
+        if (!strstr(ours->removal->str, line)) { /* not told twice */
+            g_string_append(ours->removal, line);
+        }
     }
 }
 

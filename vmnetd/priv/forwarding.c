@@ -257,14 +257,15 @@ static bool set_tap(const Forwarding *plan, GError **error)
     const char *routes = rules->mode == PRIV_RULES_SHARED ? "1" : "0";
     const char *routes6 = wants_ipv6(rules) ? "1" : "0";
     const char *localnet = rules_text_needs_localnet(rules) ? "1" : "0";
+    g_autofree char *accept_ra = path_of("ipv6", name, "accept_ra");
     char value[SETTING_VALUE_MAX];
 
     if (!set_one("ipv4", name, "route_localnet", localnet, NULL, error) ||
         !set_one("ipv4", name, "forwarding", routes, NULL, error)) {
         return false;
     }
-    if (!settings_get(ALL6, value)) {
-        return true; /* a host without IPv6 */
+    if (!settings_get(accept_ra, value)) {
+        return true; /* a host without IPv6, or an MTU below its 1280 */
     }
     return set_one("ipv6", name, "accept_ra", "0", NULL, error) &&
            set_one("ipv6", name, "forwarding", routes6, NULL, error) &&

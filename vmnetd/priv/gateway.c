@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "priv/serve-internal.h"
+#include "priv/settings.h"
 
 /* RFC 791 3.1; what a network may have at most. */
 #define MTU_MIN 576
@@ -104,6 +105,18 @@ static int add_ipv6(PrivServer *server, int ifindex,
     return errnum;
 }
 
+/* Who has the tap can speak as a router: the host is not to hear of one. */
+static int hear_no_routers(const char *name)
+{
+    g_autofree char *path = g_strdup_printf("ipv6/conf/%s/accept_ra", name);
+    char value[SETTING_VALUE_MAX];
+
+    if (!settings_get(path, value)) {
+        return 0; /* a host without IPv6 */
+    }
+    return settings_put(path, "0", NULL) ? 0 : EPERM;
+}
+
 static int set_up(PrivServer *server, const char *name,
                   const PrivGatewayRequest *request)
 {
@@ -128,6 +141,9 @@ static int set_up(PrivServer *server, const char *name,
     }
     if (errnum == 0 && has_ipv6(gateway)) {
         errnum = add_ipv6(server, tap.ifindex, gateway);
+    }
+    if (errnum == 0) {
+        errnum = hear_no_routers(name);
     }
     return errnum ? errnum : links_set_up(server->nl, tap.ifindex, 0);
 }

@@ -17,7 +17,7 @@
 #define READ_BYTES 32768
 #define READS_MAX 65536
 /* What changes all the time is told as it was at some time. */
-#define TRIES 5
+#define TRIES 10
 
 NetlinkAttrs netlink_attrs(const struct nlmsghdr *message, size_t header_len)
 {
@@ -166,5 +166,5 @@ int netlink_dump(int protocol, NetlinkRequest *request, NetlinkEach *each,
         errnum = dump_once(fd, request, &dump);
     } while (!errnum && dump.was_interrupted && ++tries < TRIES);
     close(fd);
-    return errnum;
+    return errnum ? errnum : dump.was_interrupted ? EINTR : 0;
 }

@@ -43,7 +43,7 @@ typedef void NetlinkEach(void *opaque, const struct nlmsghdr *message);
  * netlink_dump: @each for each message of @protocol's answer; perhaps some twice,
  * if what is dumped changes meanwhile
  *
- * Returns: 0 or an errno.
+ * Returns: 0 or an errno: EINTR: it does not stop changing.
  */
 int netlink_dump(int protocol, NetlinkRequest *request, NetlinkEach *each,
                  void *opaque);

@@ -94,6 +94,10 @@ static void read_table(void *opaque, const NftTable *table)
         return;
     }
     if (is_ours) {
+        if (g_ptr_array_find_with_equal_func(tables->ours, table->name,
+                                             g_str_equal, NULL)) {
+            return; /* told twice */
+        }
         g_ptr_array_add(tables->ours, g_strdup(table->name));
     } else if (!g_strcmp0(table->name, tables->name)) {
         tables->is_foreign = true;

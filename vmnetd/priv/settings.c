@@ -75,7 +75,7 @@ bool settings_get(const char *path, char ret_value[SETTING_VALUE_MAX])
     return true;
 }
 
-static bool put(const char *path, const char *value, GError **error)
+bool settings_put(const char *path, const char *value, GError **error)
 {
     int fd = open_setting(path, O_WRONLY);
     bool ok = fd >= 0 && write(fd, value, strlen(value)) == (ssize_t)strlen(value);
@@ -292,7 +292,7 @@ bool settings_change(const char *path, const char *value, const char *unless,
     if (!setting) {
         return too_many(error);
     }
-    return write_record(error) && put(path, value, error);
+    return write_record(error) && settings_put(path, value, error);
 }
 
 bool settings_note(const char *path, GError **error)
@@ -354,7 +354,7 @@ bool settings_restore(const char *ifname, GError **error)
             continue;
         }
         if (is_as_changed(setting) &&
-            !put(setting->path, setting->found, ok ? error : NULL)) {
+            !settings_put(setting->path, setting->found, ok ? error : NULL)) {
             ok = false;
         } else {
             g_ptr_array_remove_index(settings, i - 1);

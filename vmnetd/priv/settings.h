@@ -33,6 +33,8 @@ int settings_dir(void);
 /** settings_get: @path: below SETTINGS_ROOT.  Returns: whether it is there. */
 bool settings_get(const char *path, char ret_value[SETTING_VALUE_MAX]);
 
+/** settings_put: not recorded: of an interface that is ours, and goes with it. */
+bool settings_put(const char *path, const char *value, GError **error);
 /**
  * settings_change: what is so already is left alone and not recorded.
  * @unless: another, "0" now, that leaves nothing to be put back once it is not;
