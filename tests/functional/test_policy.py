@@ -5,6 +5,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -51,6 +52,17 @@ class Policed(SystemInstance):
         super().__init__(SimpleNamespace(host=host))
         self.path = os.path.join(self.system, 'policy.yaml')
         self.clients = []
+
+    def own_etc(self):
+        """It has an /etc of its own, with the file at its default place."""
+        etc = os.path.join(self.system, 'etc')
+        os.makedirs(os.path.join(etc, 'vmnet'), mode=0o755)
+        for name in ('passwd', 'group'):
+            shutil.copy(os.path.join('/etc', name), etc)
+        self.path = os.path.join(etc, 'vmnet', 'policy.yaml')
+        # ip-netns gives what it runs a mount namespace.
+        self.prefix += ['sh', '-c', 'mount --bind %s /etc && exec "$@"' % etc,
+                        'sh']
 
     def write(self, text, mode=0o644):
         """The file, replaced as an editor does."""
@@ -218,6 +230,31 @@ def test_policy_of_the_next_engine(policed):
     assert 'no rule of' in policed.call(BOB, netdev())
     assert policed.call(0, netdev()) is None
     assert 'only root is served until it has been mended' in policed.stderr()
+
+
+@needs_yaml
+def test_file_that_goes(system):
+    """Who is started again without it allows no more than with it."""
+    system.own_etc()
+    system.write(RULES)
+    system.start('--bridged', 'br0', '--bridged', 'br1')
+    bridged = {'kind': 'vmnet-bridged', 'mac': '52:54:00:55:00:01'}
+    os.remove(system.path)
+    system.reload('the former one stays in force')
+    assert system.call(ALICE, netdev(network='lab')) is None
+    engine, pid = system.pids()[0], system.priv_pid()
+    for process in (engine, pid):
+        os.kill(process, signal.SIGKILL)
+    assert 'no rule of' in system.call(ALICE, netdev(network='lab'))
+    assert 'no rule of' in system.call(BOB, netdev())
+    assert system.call(0, netdev()) is None
+    for name in ('br0', 'br1'):
+        assert 'does not let guests join it' in \
+            system.call(0, netdev(ifname=name, **bridged))
+    system.write(RULES)
+    system.reload('policy: 2 rules of')
+    assert system.call(ALICE, netdev(network='lab')) is None
+    assert system.call(0, netdev(ifname='br0', **bridged)) is None
 
 
 @needs_yaml

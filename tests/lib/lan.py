@@ -235,6 +235,7 @@ class SystemInstance(Instance):
         self.system = os.path.join(self.folder, 'system')
         self.socket = os.path.join(self.system, 'run', 'vmnetd.sock')
         self.env['VMNET_SOCKET'] = self.socket
+        self.prefix = ['ip', 'netns', 'exec', lan.host.name]
         os.makedirs(self.system)
         for path in (self.folder, self.system):
             os.chmod(path, 0o755)
@@ -245,7 +246,7 @@ class SystemInstance(Instance):
             '--system', '--user', 'nobody', '--group', 'nogroup',
             '--runtime-dir', os.path.dirname(self.socket),
             '--state-dir', os.path.join(self.system, 'state'), *options,
-            prefix=['ip', 'netns', 'exec', self.lan.host.name], **more)
+            prefix=self.prefix, **more)
 
     def priv_pids(self):
         """Of what keeps rights: the keeper, and vmnetd-priv if it is there."""

@@ -39,7 +39,7 @@ static Policy *load(const PolicySource *source, bool *ret_is_absent,
     Policy *policy = policy_load(source->path, &policy_names, ret_is_absent,
                                  &err);
 
-    if (!policy && *ret_is_absent && !source->is_named) {
+    if (!policy && *ret_is_absent && !source->is_required) {
         return make_default(source);
     }
     if (!policy) {

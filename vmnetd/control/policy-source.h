@@ -3,8 +3,9 @@
  *
  *   start     the file; without one, the default
  *   reload    the file, if it is right; else what was in force stays
- *   an engine that is started again finds a file that is wrong: nothing is
- *             allowed until it has been mended
+ *   an engine that is started again finds a file that is wrong, or that has
+ *             gone since the instance started: nothing is allowed until it
+ *             has been mended
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -18,13 +19,13 @@
 /**
  * PolicySource:
  * @path: of the file
- * @is_named: by the user: it must be there
+ * @is_required: it must be there: root named it, or it was there before
  * @has_group, @gid, @group: whose members the default is for
  * @bridged: (nullable): interfaces that the default lets them join
  */
 typedef struct PolicySource {
     const char *path;
-    bool is_named;
+    bool is_required;
     bool has_group;
     gid_t gid;
     const char *group;

@@ -112,14 +112,20 @@ static bool make_dir(const System *system, const char *path, mode_t mode,
     return ok;
 }
 
-/* Named by the administrator: a mistake is told before anything starts. */
-static bool check_policy(const System *system, GError **error)
+/*
+ * A mistake is told before anything starts.  What was there once must stay: an
+ * engine or vmnetd-priv that is started again would allow more without it.
+ */
+static bool check_policy(System *system, GError **error)
 {
     g_autoptr(Policy) policy = NULL;
 
     system_act_as_user(system);
     policy = policy_source_load(&system->policy, error);
     system_act_as_root();
+    if (policy && !policy->is_default) {
+        system->policy.is_required = true;
+    }
     return policy;
 }
 
@@ -140,7 +146,7 @@ bool system_prepare(System *system, const Options *options, GError **error)
     }
     system->policy = (PolicySource) {
         .path = options->policy ?: POLICY_PATH,
-        .is_named = options->policy,
+        .is_required = options->policy,
         .has_group = system->has_group,
         .gid = system->gid,
         .group = options->group ?: SYSTEM_GROUP,
@@ -309,7 +315,7 @@ int system_start_priv(const System *system, const Options *options,
     const PrivPolicy policy = {
         .bridged = options_bridged(options),
         .path = system->policy.path,
-        .is_named = system->policy.is_named,
+        .is_required = system->policy.is_required,
         .mark = priv_mark(system->state_dir),
         .first_port = first_port(),
     };

@@ -3,8 +3,8 @@
  *
  * The engine says for whom it makes something, but here it is nobody's word:
  * an interface may be joined if a rule lets anybody join it.  A file that was
- * not there when this process started allows all, as root may do all; one that
- * was wrong then allows nothing.
+ * not there when the instance started allows all, as root may do all; one that
+ * is wrong, or gone, when this process is started again allows nothing.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -27,7 +27,7 @@ static bool load(PrivServer *server, bool is_first)
         server->file = file;
         return true;
     }
-    if (is_absent && !policy->is_named && !server->file) {
+    if (is_absent && !policy->is_required && !server->file) {
         return true;
     }
     g_warning("priv: policy: %s; %s", error->message, is_first

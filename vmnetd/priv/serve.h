@@ -15,14 +15,15 @@
 /**
  * PrivPolicy:
  * @bridged: NULL-terminated: interfaces that may be bridged to; NULL: all
- * @path: of the policy's file, which must be there if it @is_named; NULL: none
+ * @path: of the policy's file, which must be there if it @is_required;
+ *     NULL: none
  * @mark: of this instance: interfaces of group @mark are its own; not 0
  * @first_port: of those that users may have
  */
 typedef struct PrivPolicy {
     const char *const *bridged;
     const char *path;
-    bool is_named;
+    bool is_required;
     uint32_t mark;
     uint16_t first_port;
 } PrivPolicy;
