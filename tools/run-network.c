@@ -340,11 +340,12 @@ static bool is_by_path(const RunNetdev *netdev)
 
 /* What --dry-run shows: of the right form, and the same every time.  The
  * daemon, which is not asked, chooses others. */
-static bool imagine_target(const RunNetdev *netdev, int *fd, RunTarget *target,
-                           GError **error)
+static bool imagine_target(const Run *run, const RunNetdev *netdev, int *fd,
+                           RunTarget *target, GError **error)
 {
     const char *seed = json_dict_get_string(netdev->args, "mac-seed");
-    g_autofree char *socket = vmnet_paths_socket(error);
+    g_autofree char *socket = run->system ? vmnet_paths_system_socket(error)
+                                          : vmnet_paths_socket(error);
     g_autofree char *dir = socket ? g_path_get_dirname(socket) : NULL;
     g_autofree char *name = g_strdup_printf("%s.sock", netdev->id);
     g_autofree char *hash = g_compute_checksum_for_string(G_CHECKSUM_SHA256,
@@ -414,7 +415,7 @@ static bool make_targets(Run *run, const RunArgs *args, RunTarget *targets,
         const RunNetdev *netdev = g_ptr_array_index(args->netdevs, i);
 
         if (run->dry_run ?
-            !imagine_target(netdev, &fd, &targets[i], error) :
+            !imagine_target(run, netdev, &fd, &targets[i], error) :
             !make_target(run, netdev, &targets[i], error)) {
             return false;
         }

@@ -24,7 +24,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "libvmnet/paths.h"
 #include "libvmnet/standard-fds.h"
 #include "netns.h"
 #include "run.h"
@@ -208,7 +207,6 @@ static bool parse_options(Run *run, int argc, char **argv, int *ret_status)
             break;
         case OPTION_SYSTEM:
             run->system = true;
-            g_setenv("VMNET_SOCKET", VMNET_SYSTEM_SOCKET, TRUE);
             break;
         case 'q':
             run->quiet = true;

@@ -13,7 +13,6 @@
 #include <string.h>
 
 #include "ctl.h"
-#include "libvmnet/paths.h"
 #include "libvmnet/standard-fds.h"
 #include "text.h"
 #include "vmnet/error.h"
@@ -309,7 +308,6 @@ static bool parse_options(Ctl *ctl, int argc, char **argv, int *ret_status)
             break;
         case OPTION_SYSTEM:
             ctl->system = true;
-            g_setenv("VMNET_SOCKET", VMNET_SYSTEM_SOCKET, TRUE);
             break;
         case 'n':
             if (!parse_lines(ctl, optarg)) {

@@ -178,6 +178,15 @@ def test_socket_of_systemd(system):
     assert os.path.exists(path) and not os.path.exists(system.socket)
 
 
+def test_tools_of_the_system_instance(system):
+    """They find it as libvmnet does; the command has the user's environment."""
+    system.start()
+    done = system.run('vmnet-run', '--system', '--network', 'shared', 'env')
+    assert done.returncode == 0, done.stderr
+    assert 'VMNET_SOCKET=%s\n' % system.socket in done.stdout
+    assert system.ctl('--system', 'status')
+
+
 @pytest.mark.parametrize('options, text', [
     (['--user', 'root'], "--user 'root': is root"),
     (['--user', 'nosuch'], "--user 'nosuch': there is no such user"),

@@ -98,6 +98,17 @@ def test_without_a_vmnet_netdev_nothing_changes(fake):
     assert not os.path.exists(os.path.dirname(fake.socket))
 
 
+def test_system_is_not_the_commands_matter(fake):
+    """What it starts in turn does not use the system instance for that."""
+    done = fake.run('vmnet-run', '--system', 'env')
+    assert done.returncode == 0, done.stderr
+    assert 'VMNET_SOCKET' not in done.stdout
+    fake.qemu('10.0.2')
+    shown = fake.run('vmnet-run', '--system', '--dry-run',
+                     'qemu-system-x86_64', *NETDEV)
+    assert '=/run/vmnet/net0.sock' in shown.stdout, shown
+
+
 def test_netdev_is_made_and_its_argument_replaced(fake):
     shown = show(fake, 'show', '-name', 'web', *NETDEV, '-device',
                  'e1000,netdev=net0')
