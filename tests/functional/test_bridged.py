@@ -6,37 +6,25 @@
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
-import itertools
 import os
 import signal
-import subprocess
-import time
 
 import pytest
 from scapy.layers.l2 import ARP, Ether
 
 from lib import libvmnet, netns
 from lib.boot import Boot
+from lib.bridged import Guests, has_macvtap
 from lib.instance import is_running
-from lib.lab import udhcpc
+from lib.lab import link_local, pings, udhcpc, until
 from lib.lan import HOST, ROUTER, Lan, SystemInstance
 from lib.qmp import QmpError
-from lib.tap_guest import TapGuest
 from lib.transfer import transfer
 
 pytestmark = [
     pytest.mark.skipif(bool(netns.missing()), reason=str(netns.missing())),
     pytest.mark.xdist_group('bridged'),
 ]
-
-def has_macvtap():
-    """Whether this kernel makes them, and devices of theirs."""
-    made = subprocess.run(
-        ['unshare', '-n', 'sh', '-c',
-         'ip link add v0 type veth peer name v1 && '
-         'ip link add link v0 name v2 index 7654321 type macvtap && '
-         'test -c /dev/tap7654321'], check=False, stderr=subprocess.DEVNULL)
-    return made.returncode == 0
 
 
 @pytest.fixture(params=['bridge', 'macvtap', 'packet'])
@@ -81,39 +69,6 @@ def bridge_system(bridge_lan):
     yield from instance_of(bridge_lan)
 
 
-class Guests:
-    """Namespaces on the host interface."""
-
-    def __init__(self, system):
-        self.system = system
-        self.client = system.qmp()
-        self.made = []
-        self.numbers = itertools.count(1)
-
-    def add(self, **options):
-        """One more."""
-        options.setdefault('ifname', self.system.lan.ifname)
-        options = {**self.system.lan.options, **options}
-        guest = TapGuest(self.client, kind='vmnet-bridged',
-                         mac='52:54:00:55:00:%02x' % next(self.numbers),
-                         **options)
-        self.made.append(guest)
-        return guest
-
-    def addressed(self, **options):
-        """One with a fixed address."""
-        guest = self.add(**options)
-        guest.ip = '10.55.0.%d' % (10 + len(self.made))
-        guest.call('ip', 'addr', 'add', guest.ip + '/24', 'dev', 'eth0')
-        return guest
-
-    def close(self):
-        """All go."""
-        for guest in self.made:
-            guest.close()
-        self.client.close()
-
-
 @pytest.fixture
 def guests(system):
     """Guests of @system, which is started."""
@@ -121,29 +76,6 @@ def guests(system):
     made = Guests(system)
     yield made
     made.close()
-
-
-def pings(guest, address, *options):
-    """Whether there is an answer within a second or two."""
-    return guest.run('ping', '-c', '2', '-i', '0.3', '-W', '1', *options,
-                     address).returncode == 0
-
-
-def link_local(namespace):
-    """The IPv6 address that eth0 has of itself."""
-    for word in namespace.call('ip', '-6', '-o', 'addr', 'show', 'dev', 'eth0',
-                               'scope', 'link').split():
-        if word.startswith('fe80'):
-            return word.split('/')[0]
-    raise LookupError('fe80')
-
-
-def until(condition):
-    """Wait for what happens soon."""
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_guests_are_on_the_network(lan, guests, tmp_path):

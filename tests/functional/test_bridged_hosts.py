@@ -13,11 +13,11 @@ import json
 import pytest
 
 from lib import netns
-from lib.lab import udhcpc
+from lib.bridged import Guests, has_macvtap
+from lib.lab import global6, link_local, pings, udhcpc, until
 from lib.lan import HOST, PREFIX6, ROUTER, ROUTER6, Lan, SystemInstance
 from lib.qmp import QmpError
 from lib.transfer import transfer
-from test_bridged import Guests, has_macvtap, link_local, pings, until
 
 pytestmark = [
     pytest.mark.skipif(bool(netns.missing()), reason=str(netns.missing())),
@@ -25,22 +25,13 @@ pytestmark = [
 ]
 
 
-def global6(namespace):
-    """The address that eth0 made of what the router advertises; or None."""
-    for word in namespace.call('ip', '-6', '-o', 'addr', 'show', 'dev', 'eth0',
-                               'scope', 'global', '-tentative').split():
-        if word.startswith(PREFIX6):
-            return word.split('/')[0]
-    return None
-
-
 def addressed(guest, tmp_path):
     """@guest gets what the upstream router gives, by DHCP and by RA."""
     lease = udhcpc(guest, tmp_path)
     assert lease['serverid'] == ROUTER
     guest.ip = lease['ip']
-    until(lambda: global6(guest))
-    guest.ip6 = global6(guest)
+    until(lambda: global6(guest, PREFIX6))
+    guest.ip6 = global6(guest, PREFIX6)
 
 
 def pings_by_both(one, other):

@@ -12,14 +12,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
 from lib import netns
 from lib.boot import Boot
 from lib.instance import is_running
-from lib.lab import udhcpc
+from lib.lab import global6, pings, udhcpc, until
 from lib.lan import HOST, ROUTER, Lan, SystemInstance
 from lib.qmp import QmpError
 from lib.routed import without_libnftables
@@ -90,20 +89,6 @@ def guests(system, tmp_path):
     made.close()
 
 
-def pings(namespace, address, *options):
-    """Whether there is an answer within a second or two."""
-    return namespace.run('ping', '-c', '2', '-i', '0.3', '-W', '1', *options,
-                         address).returncode == 0
-
-
-def until(condition):
-    """Wait for what happens soon."""
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
 def everything(lan):
     """All of the host that a network could have changed."""
     found = lan.state()
@@ -165,14 +150,8 @@ def test_host_is_on_the_network(lan, guests):
 def test_ipv6(lan, guests):
     guest = guests.add()
     prefix = guests.network()['ipv6-prefix'].split('::')[0] + ':'
-    until(lambda: prefix in guest.call('ip', '-6', 'addr', 'show', 'dev', 'eth0',
-                                       'scope', 'global', '-tentative'))
-    words = guest.call('ip', '-6', '-o', 'addr', 'show', 'dev', 'eth0',
-                       'scope', 'global').split()
-    until(lambda: 'tentative' not in guest.call('ip', '-6', 'addr'))
-    address, = (word.split('/')[0] for word in words if
-                word.startswith(prefix))
-    assert pings(lan.host, address, '-6')
+    until(lambda: global6(guest, prefix))
+    assert pings(lan.host, global6(guest, prefix), '-6')
     assert pings(guest, prefix + ':1', '-6')
 
 

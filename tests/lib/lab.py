@@ -5,6 +5,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 import ipaddress
 import re
+import time
 
 from lib import netns, services
 from lib.instance import BUILD
@@ -78,3 +79,35 @@ def fetch(guest, host, port, path='/x', timeout=8):
     return guest.run('sh', '-c',
                      "printf 'GET %s HTTP/1.0\\r\\n\\r\\n' | nc -v -w %d %s %d" %
                      (path, timeout, host, port)).stdout
+
+
+def until(condition):
+    """Wait for what happens soon."""
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def pings(namespace, address, *options):
+    """Whether there is an answer within a second or two."""
+    return namespace.run('ping', '-c', '2', '-i', '0.3', '-W', '1', *options,
+                         address).returncode == 0
+
+
+def link_local(namespace):
+    """The IPv6 address that eth0 has of itself."""
+    for word in namespace.call('ip', '-6', '-o', 'addr', 'show', 'dev', 'eth0',
+                               'scope', 'link').split():
+        if word.startswith('fe80'):
+            return word.split('/')[0]
+    raise LookupError('fe80')
+
+
+def global6(namespace, prefix):
+    """The address that eth0 made of an advertised @prefix; None: not yet."""
+    for word in namespace.call('ip', '-6', '-o', 'addr', 'show', 'dev', 'eth0',
+                               'scope', 'global', '-tentative').split():
+        if word.startswith(prefix):
+            return word.split('/')[0]
+    return None
