@@ -266,7 +266,8 @@ static bool fail_to_connect(VmnetClient *client, int errnum, GError *error)
 
         error = g_error_new(VMNET_ERROR, VMNET_INVALID_ACCESS,
                             "%s: the system instance of vmnetd is for root and "
-                            "group 'vmnet'", cause->message);
+                            "its group ('vmnet', or that of 'vmnetd --group')",
+                            cause->message);
     }
     return fail(client, error);
 }

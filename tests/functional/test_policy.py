@@ -124,8 +124,8 @@ def netdev(ident='n0', kind='vmnet-shared', **more):
 def test_use_and_create(policed):
     refused = policed.call(BOB, netdev(network='lab'), groups=[STAFF])
     assert re.match(r"network 'lab': user 12346 may not create it: \S+:8 "
-                    r"\(group 12399\); root can write 'create: yes' there",
-                    refused)
+                    r"\(group 12399\); root can write 'create: yes' there "
+                    r"and 'kill -HUP' vmnetd", refused)
     assert policed.call(ALICE, netdev(network='lab')) is None
     assert policed.call(BOB, netdev(network='lab'), groups=[STAFF]) is None
     assert 'no rule of ' + policed.path in \

@@ -60,7 +60,7 @@ static bool answer(const Ask *ask, bool is_allowed, const char *what,
     if (!is_allowed) {
         g_set_error(error, VMNET_ERROR, VMNET_NOT_AUTHORIZED,
                     "network '%s': user %u may not %s: %s; root can write %s "
-                    "there and 'systemctl reload vmnetd', see vmnet-policy(5)",
+                    "there and 'kill -HUP' vmnetd, see vmnet-policy(5)",
                     ask->network, (unsigned)client->uid, what, by,
                     ask->rule ? mend : "one");
     }
