@@ -23,6 +23,7 @@ from scapy.layers.l2 import ARP, LLC, SNAP, Dot1AD, Dot1Q, Dot3, Ether
 
 from lib import services
 from lib.instance import BUILD
+from lib.lab import until
 from lib.qmp import Qmp, QmpError
 from lib.raw_guest import BROADCAST, RawGuest
 from lib.vmm import BROADCAST as TO_ALL, Silence, Vmm
@@ -96,7 +97,7 @@ def test_netdev_with_ten_thousand_forwards(daemon, client):
     assert 'forwards' in failure.value.text
     assert client.call('query-forwards') == []
     assert [n['id'] for n in client.call('query-netdevs')] == ['warm']
-    assert count_fds(daemon) <= before
+    until(lambda: count_fds(daemon) <= before)  # the worker has some for a file
 
 
 # Guests: too much
