@@ -90,6 +90,18 @@ def test_guest_fetches_a_file_through_nat(pair):
 
 
 @pytest.mark.xdist_group('pair')
+def test_dhcp_leaves_an_ipv6_address_alone(pair):
+    """Advertised before the client began: no other advertisement is asked for."""
+    guest = pair[1]
+    assert guest.run('ip link set eth0 up; for i in $(seq 100); do '
+                     'ip -6 addr show dev eth0 scope global | grep -q inet6 && exit; '
+                     'usleep 200000; done; false').ok
+    assert guest.dhcp()
+    text = guest.run('ip -6 addr show dev eth0 scope global').text
+    assert 'inet6 fd' in text
+
+
+@pytest.mark.xdist_group('pair')
 def test_names_of_guests_resolve(pair):
     _, one, two = pair
     leases = [guest.dhcp() for guest in (one, two)]

@@ -58,7 +58,7 @@ poweroff -f
 UDHCPC_SCRIPT = r'''#!/bin/sh
 case $1 in
 deconfig)
-    ip addr flush dev $interface scope global
+    ip -4 addr flush dev $interface scope global
     ip link set $interface up
     ;;
 bound|renew)
