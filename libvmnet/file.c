@@ -102,8 +102,7 @@ static bool is_readable(int fd, size_t max_bytes, struct stat *ret_st)
     return true;
 }
 
-/* Returns: bytes read, or -1. */
-static ssize_t read_all(int fd, char *text, size_t size)
+ssize_t vmnet_file_read_fd(int fd, char *text, size_t size)
 {
     size_t len = 0;
 
@@ -138,7 +137,7 @@ char *vmnet_file_read(const char *path, size_t max_bytes, size_t *ret_len)
     }
     if (is_readable(fd, max_bytes, &st)) {
         text = g_malloc(st.st_size + 1);
-        n = read_all(fd, text, st.st_size);
+        n = vmnet_file_read_fd(fd, text, st.st_size);
         if (n < 0) {
             g_clear_pointer(&text, g_free);
         } else {

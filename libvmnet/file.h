@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 /**
  * vmnet_file_replace: put @text where @path is, at once: whoever reads finds
@@ -21,6 +22,9 @@
  * Returns: false with errno; the old file is untouched.
  */
 bool vmnet_file_replace(const char *path, const char *text, bool durable);
+
+/** vmnet_file_read_fd: up to the end, or @size.  Returns: bytes; -1 with errno. */
+ssize_t vmnet_file_read_fd(int fd, char *text, size_t size);
 
 /**
  * vmnet_file_read: a regular file of ours, or root's.

@@ -119,6 +119,18 @@ static bool check_ports(const Ask *ask, const GArray *forwards, GError **error)
     return true;
 }
 
+/* @ret_choice: to be cleared, also on failure */
+static bool ask_about_choice(const Client *client, const NetworkConfig *config,
+                             NetworkChoice *ret_choice, Ask *ret_ask,
+                             GError **error)
+{
+    if (!network_choose(client->control->networks, config, ret_choice, error)) {
+        return false;
+    }
+    *ret_ask = ask_about(client, ret_choice->name);
+    return true;
+}
+
 bool authorize_network(const Client *client, const NetworkConfig *config,
                        const GArray *forwards, GError **error)
 {
@@ -128,10 +140,9 @@ bool authorize_network(const Client *client, const NetworkConfig *config,
     if (!is_asked(client)) {
         return true;
     }
-    if (!network_choose(client->control->networks, config, &choice, error)) {
+    if (!ask_about_choice(client, config, &choice, &ask, error)) {
         return false;
     }
-    ask = ask_about(client, choice.name);
     return check_start(&ask, &choice, error) &&
            check_interface(&ask, choice.ifname, error) &&
            check_ports(&ask, forwards, error);
@@ -167,10 +178,9 @@ bool authorize_netdev(const Client *client, const NetworkConfig *config,
     if (!is_asked(client)) {
         return true;
     }
-    if (!network_choose(client->control->networks, config, &choice, error)) {
+    if (!ask_about_choice(client, config, &choice, &ask, error)) {
         return false;
     }
-    ask = ask_about(client, choice.name);
     if (ask.rule && count_netdevs(&ask) < ask.rule->netdevs) {
         return true;
     }

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "libvmnet/file.h"
 #include "vmnet/error.h"
 
 static bool find_user(const char *name, uint32_t *ret_uid)
@@ -54,25 +55,6 @@ static const char *check_file(const struct stat *st)
     return NULL;
 }
 
-/* Returns: its length; -1 with errno. */
-static ssize_t read_all(int fd, char *text, size_t size)
-{
-    size_t len = 0;
-
-    while (len < size) {
-        ssize_t n = read(fd, text + len, size - len);
-
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            return n < 0 ? -1 : (ssize_t)len;
-        }
-        len += n;
-    }
-    return len;
-}
-
 static bool fail(GError **error, const char *path, const char *why)
 {
     g_set_error(error, VMNET_ERROR, VMNET_INVALID_ACCESS, "policy file '%s': "
@@ -94,7 +76,7 @@ static bool read_file(int fd, const char *path, char *text, size_t *len,
     if (wrong) {
         return fail(error, path, wrong);
     }
-    n = read_all(fd, text, *len);
+    n = vmnet_file_read_fd(fd, text, *len);
     if (n < 0) {
         return fail(error, path, g_strerror(errno));
     }

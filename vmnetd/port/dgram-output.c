@@ -63,12 +63,10 @@ static SendError send_failed(DgramOutput *out, int errnum)
     case ENOMEM:
         return SEND_LATER;
     case EMSGSIZE:
-        port_counter_add(
-            &port_link_counters(out->port)->drops[SWITCH_DROP_GIANT], 1);
+        port_link_count_drop(out->port, SWITCH_DROP_GIANT);
         return SEND_SKIP;
     case EFAULT:        /* the sender has taken its memory away */
-        port_counter_add(
-            &port_link_counters(out->port)->drops[SWITCH_DROP_BAD_OFFLOAD], 1);
+        port_link_count_drop(out->port, SWITCH_DROP_BAD_OFFLOAD);
         return SEND_SKIP;
     case ECONNREFUSED:
     case ECONNRESET:

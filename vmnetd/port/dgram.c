@@ -75,11 +75,6 @@ static void update_watch(DgramLink *link)
     }
 }
 
-static void count_drop(DgramLink *link, SwitchDrop reason)
-{
-    port_counter_add(&port_link_counters(link->port)->drops[reason], 1);
-}
-
 static unsigned dgram_send(void *opaque, const Frame *frames, unsigned n,
                            int64_t now_ms)
 {
@@ -163,7 +158,7 @@ static bool is_vfkt(const DgramLink *link, const void *data, size_t len)
 static void refuse(DgramLink *link, SwitchDrop reason)
 {
     port_counter_add(&port_link_counters(link->port)->input_frames, 1);
-    count_drop(link, reason);
+    port_link_count_drop(link->port, reason);
 }
 
 static void take_datagram(DgramLink *link, uint8_t *data, size_t len,
@@ -247,7 +242,7 @@ static void meet_peer(DgramLink *link)
         return;
     }
     if (recv(link->fd, &byte, 1, MSG_DONTWAIT) >= 0) {
-        count_drop(link, SWITCH_DROP_NOT_CONNECTED);
+        port_link_count_drop(link->port, SWITCH_DROP_NOT_CONNECTED);
     }
 }
 

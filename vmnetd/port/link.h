@@ -56,6 +56,8 @@ extern const PortLinkDriver port_link_packet;
 Loop *port_link_loop(Port *port);
 uint32_t port_link_mtu(Port *port);
 PortCounters *port_link_counters(Port *port);
+/** port_link_count_drop: one frame, charged to @port */
+void port_link_count_drop(Port *port, SwitchDrop reason);
 /** port_link_translate: of port_set_translate(). */
 Translate *port_link_translate(const Port *port);
 /** port_link_queue_pairs: 1 to LIMIT_QUEUE_PAIRS. */

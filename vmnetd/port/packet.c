@@ -69,11 +69,6 @@ static void update_watch(PacketLink *link)
     }
 }
 
-static void count_drop(PacketLink *link, SwitchDrop reason)
-{
-    port_counter_add(&port_link_counters(link->port)->drops[reason], 1);
-}
-
 /* Between the header's byte order here, the machine's, and a frame's. */
 static void swap_header(struct virtio_net_hdr_v1 *header)
 {
@@ -114,18 +109,18 @@ static void write_failed(PacketLink *link, int errnum)
     switch (errnum) {
     case ENETDOWN:
         link->was_down = true;
-        count_drop(link, SWITCH_DROP_NOT_CONNECTED);
+        port_link_count_drop(link->port, SWITCH_DROP_NOT_CONNECTED);
         break;
     case ENOBUFS:
     case ENOMEM:
-        count_drop(link, SWITCH_DROP_FULL);
+        port_link_count_drop(link->port, SWITCH_DROP_FULL);
         break;
     case EINVAL:
     case EFAULT:        /* the sender has taken its memory away */
-        count_drop(link, SWITCH_DROP_BAD_OFFLOAD);
+        port_link_count_drop(link->port, SWITCH_DROP_BAD_OFFLOAD);
         break;
     case EMSGSIZE:
-        count_drop(link, SWITCH_DROP_GIANT);
+        port_link_count_drop(link->port, SWITCH_DROP_GIANT);
         break;
     case ENXIO:
         port_link_fail(link->port, NULL);
@@ -152,7 +147,7 @@ static bool write_frame(PacketLink *link, const Frame *frame)
     if (link->translate) {
         n_head = translate_output(link->translate, frame, head);
         if (n_head == 0) {
-            count_drop(link, SWITCH_DROP_REFUSED);
+            port_link_count_drop(link->port, SWITCH_DROP_REFUSED);
             return true;
         }
         iov[msg.msg_iovlen++] = (struct iovec) { head, n_head };
@@ -162,7 +157,7 @@ static bool write_frame(PacketLink *link, const Frame *frame)
                                  OFFLOAD_IOV_MAX - msg.msg_iovlen);
 
         if (n == 0) {
-            count_drop(link, SWITCH_DROP_LIMIT);
+            port_link_count_drop(link->port, SWITCH_DROP_LIMIT);
             return true;
         }
         msg.msg_iovlen += n;

@@ -374,6 +374,11 @@ PortCounters *port_link_counters(Port *port)
     return switch_port_counters(port->switch_port);
 }
 
+void port_link_count_drop(Port *port, SwitchDrop reason)
+{
+    port_counter_add(&port_link_counters(port)->drops[reason], 1);
+}
+
 unsigned port_link_queue_pairs(const Port *port)
 {
     return port->queue_pairs;

@@ -88,26 +88,21 @@ static void update_watch(TapQueue *queue)
     }
 }
 
-static void count_drop(TapLink *link, SwitchDrop reason)
-{
-    port_counter_add(&port_link_counters(link->port)->drops[reason], 1);
-}
-
 /* The kernel did not take a frame that was written. */
 static void write_failed(TapLink *link, int errnum)
 {
     switch (errnum) {
     case EIO:
-        count_drop(link, SWITCH_DROP_NOT_CONNECTED);
+        port_link_count_drop(link->port, SWITCH_DROP_NOT_CONNECTED);
         break;
     case EAGAIN:
     case ENOBUFS:
     case ENOMEM:
-        count_drop(link, SWITCH_DROP_FULL);
+        port_link_count_drop(link->port, SWITCH_DROP_FULL);
         break;
     case EINVAL:
     case EFAULT:        /* the sender has taken its memory away */
-        count_drop(link, SWITCH_DROP_BAD_OFFLOAD);
+        port_link_count_drop(link->port, SWITCH_DROP_BAD_OFFLOAD);
         break;
     case EBADFD:
         port_link_fail(link->port, NULL);
@@ -127,7 +122,7 @@ static void write_frame(TapLink *link, const Frame *frame)
 
     /* One element is the header's: the kernel takes 1024. */
     if (frame->n_iov > OFFLOAD_IOV_MAX - 1) {
-        count_drop(link, SWITCH_DROP_LIMIT);
+        port_link_count_drop(link->port, SWITCH_DROP_LIMIT);
         return;
     }
     iov[0] = (struct iovec) { (void *)&frame->vnet, VNET_LEN };

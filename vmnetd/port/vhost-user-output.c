@@ -191,8 +191,7 @@ unsigned vu_output_send(VhostUser *dev, const Frame *frames, unsigned n)
         if (put == PUT_FAILED) {
             vu_ring_check(ring);
         } else if (put == PUT_DROPPED) {
-            port_counter_add(&port_link_counters(dev->port)
-                                  ->drops[SWITCH_DROP_GIANT], 1);
+            port_link_count_drop(dev->port, SWITCH_DROP_GIANT);
         }
         i++;
     }
