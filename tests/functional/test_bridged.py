@@ -15,7 +15,6 @@ from scapy.layers.l2 import ARP, Ether
 from lib import libvmnet, netns
 from lib.boot import Boot
 from lib.bridged import Guests, has_macvtap
-from lib.instance import is_running
 from lib.lab import link_local, pings, udhcpc, until
 from lib.lan import HOST, ROUTER, Lan, SystemInstance
 from lib.qmp import QmpError
@@ -139,23 +138,12 @@ def test_leaves_nothing(lan, system):
     assert lan.state() == before
 
 
-def kill_all(system):
-    """Supervisor, engine, vmnetd-priv and its keeper at once."""
-    pids = [*system.pids(), *system.priv_pids()]
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-    system.daemon.wait(10)
-    until(lambda: not any(map(is_running, pids)))
-
-
 def test_next_start_removes_what_a_killed_one_left(lan, system):
     before = lan.state()
     system.start()
     guests = Guests(system)
     guests.add()
-    kill_all(system)
+    system.kill_all()
     guests.close()
     assert bool(lan.ours()) == (lan.kind == 'macvtap')
     system.start()

@@ -17,7 +17,6 @@ import pytest
 
 from lib import netns
 from lib.boot import Boot
-from lib.instance import is_running
 from lib.lab import global6, pings, udhcpc, until
 from lib.lan import HOST, ROUTER, Lan, SystemInstance
 from lib.qmp import QmpError
@@ -270,13 +269,7 @@ def test_next_start_removes_what_a_killed_one_left(lan, system, tmp_path):
     system.start()
     guests = Guests(system, tmp_path)
     guests.add(hostfwd=['tcp:127.0.0.1:8080-:8000'])
-    pids = [*system.pids(), *system.priv_pids()]
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-    system.daemon.wait(10)
-    until(lambda: not any(map(is_running, pids)))
+    system.kill_all()
     guests.close()
     assert 'table inet vmnet-shared' in everything(lan)['ruleset']
     system.start()

@@ -7,13 +7,12 @@ import os
 import socket
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
 
 from lib import netns
 from lib.instance import BUILD
-from lib.lan import Plain, SystemInstance
+from lib.lan import lone_instance
 from lib.process import Process
 from lib.qmp import Qmp
 from lib.users import as_user, qmp
@@ -48,11 +47,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 @pytest.fixture
 def system():
     """The instance in a namespace with nothing in it, not started."""
-    host = Plain()
-    made = SystemInstance(SimpleNamespace(host=host))
-    yield made
-    made.stop()
-    host.close()
+    yield from lone_instance()
 
 
 def status(pid):

@@ -5,12 +5,11 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 import os
 import shutil
-from types import SimpleNamespace
 
 import pytest
 
 from lib import netns
-from lib.lan import Plain, SystemInstance
+from lib.lan import lone_instance
 from lib.routed import Routed, ask, who, without_libnftables
 
 pytestmark = [
@@ -375,11 +374,7 @@ def mark_of(state_dir):
 @pytest.fixture
 def system():
     """An instance, not started, in a namespace with nothing in it."""
-    host = Plain()
-    made = SystemInstance(SimpleNamespace(host=host))
-    yield made
-    made.stop()
-    host.close()
+    yield from lone_instance()
 
 
 def test_next_start_removes_what_a_killed_one_left(system):

@@ -12,12 +12,15 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 from lib import netns
-from lib.instance import Instance
+from lib.instance import Instance, is_running
+from lib.lab import until
 from lib.process import Process
 
 ROUTER, HOST = '10.55.0.1', '10.55.0.2'
@@ -258,3 +261,21 @@ class SystemInstance(Instance):
     def priv_pid(self):
         """Process id of vmnetd-priv."""
         return self.priv_pids()[1]
+
+    def kill_all(self):
+        """Supervisor, engine, vmnetd-priv and its keeper at once."""
+        pids = [*self.pids(), *self.priv_pids()]
+        for signum in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in pids:
+                os.kill(pid, signum)
+        self.daemon.wait(10)
+        until(lambda: not any(map(is_running, pids)))
+
+
+def lone_instance():
+    """For a fixture: one in a namespace with nothing in it, not started."""
+    host = Plain()
+    made = SystemInstance(SimpleNamespace(host=host))
+    yield made
+    made.stop()
+    host.close()
